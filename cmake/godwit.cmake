@@ -1,0 +1,37 @@
+# godwit_library(NAME SOURCES … DEPENDS …): the static library of one folder of src/.
+# godwit_test(NAME LABELS … SOURCES … DEPENDS …): one test program; every TEST in it is a CTest case.
+
+find_package(Threads REQUIRED)
+
+add_library(godwit_flags INTERFACE)
+target_compile_options(godwit_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  # One value for every instruction set and optimisation level: products are never fused behind our back.
+  -ffp-contract=off -fno-math-errno)
+target_include_directories(godwit_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(godwit_flags INTERFACE Threads::Threads)
+if(GODWIT_SANITIZE)
+  target_compile_options(godwit_flags INTERFACE -fsanitize=${GODWIT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(godwit_flags INTERFACE -fsanitize=${GODWIT_SANITIZE})
+endif()
+
+function(godwit_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_library(godwit_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(godwit_${name} PUBLIC godwit_flags ${ARG_DEPENDS})
+endfunction()
+
+if(GODWIT_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+
+function(godwit_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE godwit_flags ${ARG_DEPENDS} GTest::gtest_main GTest::gmock)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE
+    GODWIT_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GODWIT_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()

@@ -1,0 +1,30 @@
+// Logging to standard error: one line a message, `level: text`. The level comes from GODWIT_LOG
+// (error, warn, info, debug; warn unless said otherwise). The model folder never logs.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+
+namespace godwit {
+
+enum class LogLevel { kError, kWarn, kInfo, kDebug };
+
+void set_log_level(LogLevel level);
+bool log_enabled(LogLevel level);
+void write_log(LogLevel level, const std::string& message);
+
+template <class... Args>
+void log_warn(fmt::format_string<Args...> format, Args&&... args) {
+  if (log_enabled(LogLevel::kWarn)) write_log(LogLevel::kWarn, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void log_info(fmt::format_string<Args...> format, Args&&... args) {
+  if (log_enabled(LogLevel::kInfo)) write_log(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void log_debug(fmt::format_string<Args...> format, Args&&... args) {
+  if (log_enabled(LogLevel::kDebug)) write_log(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace godwit

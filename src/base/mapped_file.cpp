@@ -1,0 +1,75 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace godwit {
+namespace {
+
+struct Descriptor {
+  int fd = -1;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+// Opens a regular file and tells its size.
+Result<size_t> open_regular(const std::string& path, Descriptor& file) {
+  file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file.fd < 0) return bad_input("{}: cannot open: {}", path, std::strerror(errno));
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) return failed("{}: {}", path, std::strerror(errno));
+  if (S_ISDIR(info.st_mode)) return bad_input("{}: expected a file, found a folder", path);
+  return static_cast<size_t>(info.st_size);
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::string& path) {
+  Descriptor file;
+  TRY(const size_t size, open_regular(path, file));
+  MappedFile mapped;
+  mapped.path_ = path;
+  if (size == 0) return mapped;
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (data == MAP_FAILED) return failed("{}: cannot map {} bytes: {}", path, size, std::strerror(errno));
+  mapped.data_ = static_cast<const std::byte*>(data);
+  mapped.size_ = size;
+  return mapped;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Result<std::string> read_file(const std::string& path, size_t max_bytes) {
+  Descriptor file;
+  TRY(const size_t size, open_regular(path, file));
+  if (size > max_bytes) return bad_input("{}: expected at most {} bytes, found {}", path, max_bytes, size);
+  std::string text;
+  char buffer[1 << 16];
+  for (;;) {  // the size is a hint only: pipes and /proc have none
+    const ssize_t got = ::read(file.fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed("{}: cannot read: {}", path, std::strerror(errno));
+    if (got == 0) return text;
+    if (text.size() + got > max_bytes) return bad_input("{}: larger than {} bytes", path, max_bytes);
+    text.append(buffer, got);
+  }
+}
+
+}  // namespace godwit

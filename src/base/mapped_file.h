@@ -1,0 +1,33 @@
+// MappedFile: a read-only file in memory, paged in by the operating system when touched.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace godwit {
+
+class MappedFile {
+ public:
+  // Errors: the file cannot be opened, is a directory, or cannot be mapped. An empty file maps to an empty span.
+  static Result<MappedFile> open(const std::string& path);
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+  std::string path_;
+};
+
+// The whole file as a string; the same errors, and a limit on its size in bytes.
+Result<std::string> read_file(const std::string& path, size_t max_bytes = size_t{1} << 30);
+
+}  // namespace godwit

@@ -1,0 +1,84 @@
+// Engine: the only door. One engine thread owns model, caches, scheduler and sampler; requests go in, events come out.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+
+namespace godwit::engine {
+
+struct EngineOptions {
+  std::string model;        // folder or .gguf
+  std::string mmproj;       // empty: found beside a .gguf
+  int threads = 0;          // 0: chosen from the processor's topology
+  int64_t context = 0;      // longest sequence; 0: what the model allows, at most 32,768
+  std::string kv_type = "f16";  // f32, f16, bf16, q8
+  int prefill_chunk = 512;  // tokens of one forward() at most
+  int max_sequences = 8;    // decoding at the same time
+  int queue_limit = 64;     // waiting requests; beyond: refused
+  size_t cache_bytes = 0;   // for pages and snapshots; 0: a quarter of the free memory, at most what the context needs × sequences
+  bool prefix_cache = true;
+  std::string cache_folder; // spilled prefixes; empty: not kept on disk
+};
+
+struct MemoryPlan {  // bytes
+  size_t weights = 0, kv_pages = 0, recurrent = 0, workspace = 0, tokenizer = 0, other = 0;
+  size_t total() const { return weights + kv_pages + recurrent + workspace + tokenizer + other; }
+};
+
+struct ModelInfo {
+  std::string name, path, template_name, template_note;
+  int64_t parameters = 0, text_parameters = 0, vision_parameters = 0, mtp_parameters = 0, context = 0, vocabulary = 0;
+  int layers = 0, attention_layers = 0, hidden = 0, experts = 0;
+  bool vision = false, drafting = false;
+  std::string weight_types;  // "BF16" or "Q4_K, Q6_K, F32"
+  std::string isa, cpu;
+  int threads = 0;
+  MemoryPlan memory;
+};
+
+struct EngineStats {
+  int64_t requests = 0, refused = 0, running = 0, waiting = 0;
+  int64_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;
+  int64_t pages_total = 0, pages_used = 0, snapshots = 0, snapshot_bytes = 0;
+  int64_t pictures_encoded = 0, pictures_reused = 0;
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+// One request under way. Any thread may use it.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  virtual std::optional<Event> next() = 0;  // waits; nullopt after kDone or kError was taken
+  virtual std::optional<Event> poll() = 0;  // does not wait; nullopt: nothing now
+  // Called (from the engine thread; must not block) whenever an event was added. Set before the first wait.
+  virtual void on_event(std::function<void()> notify) = 0;
+  virtual void cancel() = 0;                // a flag that the engine reads between steps; kDone (kCancelled) follows
+};
+
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(const EngineOptions& options);
+  // What open() would need, from headers alone.
+  static Result<ModelInfo> plan(const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  // Never blocks. A full queue or a bad request comes back as an Error (kFailed or kBadInput).
+  virtual Result<std::shared_ptr<Generation>> submit(GenerationRequest request) = 0;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual EngineStats stats() const = 0;
+
+  // Any thread.
+  virtual std::vector<int32_t> tokenize(const std::string& text, bool recognise_special) const = 0;
+  virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
+  virtual Result<std::string> render(const GenerationRequest& request) const = 0;  // the prompt's text
+};
+
+}  // namespace godwit::engine

@@ -1,0 +1,87 @@
+// GenerationRequest and what comes back: the language of the engine's door. No JSON texts, no sockets.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "text/chat_message.h"
+#include "text/chat_template.h"
+
+namespace godwit::engine {
+
+// Unset fields take the model's defaults (generation_config.json, else greedy off: temperature 1, top-k 20, top-p 0.95).
+struct SamplingOptions {
+  std::optional<float> temperature;  // 0: greedy
+  std::optional<int> top_k;          // 0: off
+  std::optional<float> top_p, min_p;
+  std::optional<float> presence_penalty, frequency_penalty, repetition_penalty;
+  std::map<int32_t, float> logit_bias;
+  std::optional<uint64_t> seed;      // unset: drawn; the answer tells which
+};
+
+enum class Thinking { kAuto, kOn, kOff };  // auto: as the checkpoint's template has it
+
+struct GenerationRequest {
+  // The prompt: messages (rendered by the checkpoint's template), or text, or ids.
+  std::vector<text::ChatMessage> messages;
+  std::vector<checkpoint::Json> tools;
+  text::TemplateOptions template_options;
+  std::optional<std::string> raw_text;             // special tokens recognised
+  std::optional<std::vector<int32_t>> raw_ids;
+
+  SamplingOptions sampling;
+  Thinking thinking = Thinking::kAuto;
+  std::optional<int> thinking_budget;              // tokens; then the thought is closed and the answer begins
+  int max_tokens = -1;                             // −1: to the end of the context
+  std::vector<std::string> stop;                   // the answer ends before the first of them
+  bool ignore_end = false;                         // go on after an end token (bench)
+  int logprobs = -1;                               // ≥ 0: log-probability of each token and of this many alternatives
+  bool parse_output = true;                        // reasoning, content and tool calls apart; false: all is content
+  std::string cache_key;                           // free text for logs
+};
+
+enum class FinishReason { kStop, kStopString, kLength, kToolCalls, kCancelled, kError };
+
+struct TokenLogprob {
+  int32_t id;
+  float logprob;
+  std::vector<std::pair<int32_t, float>> top;
+};
+
+struct Usage {
+  int prompt_tokens = 0, reused_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
+  int vision_tokens = 0, pictures_encoded = 0, pictures_reused = 0;
+  std::string reuse_note;  // why reuse stopped where it did; empty if all that could be reused was
+};
+
+struct Timings {  // seconds
+  double queued = 0, prepare = 0, vision = 0, prefill = 0, decode = 0, first_token = 0;
+};
+
+struct Event {
+  enum class Kind {
+    kPromptProgress,  // done, total: prompt tokens computed so far
+    kReasoning, kContent,                              // text
+    kToolCallBegin, kToolArguments, kToolCallEnd,      // index; text: name, piece of the arguments' JSON
+    kDone,            // finish, usage, timings, seed
+    kError,           // error
+  };
+  Kind kind = Kind::kContent;
+  std::string text;
+  int index = -1;
+  int done = 0, total = 0;
+  std::vector<TokenLogprob> logprobs;  // of the tokens behind this text
+  FinishReason finish = FinishReason::kStop;
+  std::string stop_string;             // which one, if kStopString
+  Usage usage;
+  Timings timings;
+  uint64_t seed = 0;
+  Error error;
+};
+
+}  // namespace godwit::engine
