@@ -1,0 +1,53 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/mapped_file.h"
+
+namespace godwit {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() : folder_(std::filesystem::temp_directory_path() / ("godwit-file-test-" + std::to_string(getpid()))) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~FileTest() override { std::filesystem::remove_all(folder_); }
+  std::string make(const std::string& name, const std::string& text) {
+    const auto path = folder_ / name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path.string();
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(FileTest, MapsAndReadsTheSameBytes) {
+  const std::string text("a\0b\xff", 4);
+  const std::string path = make("four", text);
+  auto mapped = MappedFile::open(path);
+  ASSERT_TRUE(mapped.has_value());
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()), text);
+  EXPECT_EQ(read_file(path).value(), text);
+  MappedFile moved = std::move(*mapped);
+  EXPECT_EQ(moved.bytes().size(), 4u);
+}
+
+TEST_F(FileTest, AnEmptyFileIsAnEmptySpan) {
+  const std::string path = make("empty", "");
+  EXPECT_TRUE(MappedFile::open(path).value().bytes().empty());
+  EXPECT_EQ(read_file(path).value(), "");
+}
+
+TEST_F(FileTest, FaultsNameThePath) {
+  for (const std::string& path : {folder_.string() + "/missing", folder_.string()}) {
+    const auto mapped = MappedFile::open(path);
+    ASSERT_FALSE(mapped.has_value());
+    EXPECT_NE(mapped.error().message.find(path), std::string::npos);
+    EXPECT_FALSE(read_file(path).has_value());
+  }
+  EXPECT_FALSE(read_file(make("large", std::string(100, 'x')), 99).has_value());
+}
+
+}  // namespace
+}  // namespace godwit
