@@ -82,7 +82,8 @@ std::string python_repr(double value) {
       std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
   const std::string_view text(buffer, end - buffer);  // -d.ddde±xx
   const size_t e = text.find('e');
-  const int exponent = std::atoi(buffer + e + 1 + (buffer[e + 1] == '+'));
+  int exponent = 0;
+  std::from_chars(buffer + e + 1 + (buffer[e + 1] == '+'), end, exponent);
   std::string digits, out;
   for (const char c : text.substr(0, e))
     if (c >= '0' && c <= '9') digits += c;
