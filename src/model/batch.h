@@ -22,6 +22,8 @@ struct Batch {
   std::span<const int32_t> ids;             // [n]
   std::span<const Position> positions;      // [n]
   std::span<const BatchSequence> sequences; // cover the n rows, in order
+  // Of every sequence's pages: Model::cache_geometry() for forward(), draft_cache_geometry() for draft().
+  const cache::CacheGeometry* geometry = nullptr;
   // Rows that stand in place of the embeddings of picture and video pads: vision_row[i] is the row of token i in `vision`, or −1.
   tensor::ConstMatrixView vision;           // [v, hidden]
   std::span<const int32_t> vision_row;      // [n], or empty: none

@@ -26,6 +26,7 @@ struct WeightPlan {
   size_t stored_bytes = 0;   // in the files
   size_t packed_bytes = 0;   // in memory, packed
   int tensors = 0;
+  std::string note;          // for people: tensors that were not recognised, parts that are absent; empty: nothing to say
 };
 
 struct WorkspaceLimits {
@@ -40,7 +41,8 @@ class Workspace;  // all scratch, sized once (workspace.h)
 
 class Model {
  public:
-  // Every missing, extra and mismatched tensor is told in one error.
+  // Every missing and mismatched tensor is told in one error; unknown ones in WeightPlan.note. `files` must outlive the model:
+  // rows of untied embeddings are read from the mapped file.
   static Result<std::unique_ptr<Model>> load(const checkpoint::ModelFiles& files, const kernels::Context& context, const LoadOptions& options = {});
   static Result<WeightPlan> plan(const checkpoint::ModelFiles& files, const LoadOptions& options = {});
   virtual ~Model() = default;
