@@ -1,0 +1,22 @@
+// The declarations of all kernels, made from kernels.def, in plain C++: the only header of ours that files compiled for an
+// instruction set include (any inline function of a library would be compiled for that instruction set and might then be
+// the copy that baseline code calls).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace godwit::kernels {
+
+// The type of each kernel, `name_fn`.
+#define KERNEL(result, name, parameters) using name##_fn = result parameters;
+#include "kernels/kernels.def"
+
+// Every version, `isa::name`.
+#define VERSION(name, isa) \
+  namespace isa {          \
+  name##_fn name;          \
+  }
+#include "kernels/kernels.def"
+
+}  // namespace godwit::kernels
