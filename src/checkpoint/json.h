@@ -1,7 +1,7 @@
 // JSON as checkpoints, templates and tools need it: key order and the spelling of numbers are kept.
 //
-// Parsing is simdjson's (json.cpp is its only user). Depth, size and duplicate keys (the last value wins, at the
-// first one's place, as in Python) are handled; nothing here throws.
+// Parsing is simdjson's (json.cpp is its only user). Depth, size and duplicate keys (the last value
+// wins, at the first one's place, as in Python) are handled; nothing here throws.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class Json {
   static Json boolean(bool value);
   static Json integer(int64_t value);
   static Json number_literal(std::string text);  // as it stands in JSON: "1.50", "1e3"
-  static Json real(double value);                // shortest spelling that reads back, as Python's repr
+  static Json real(double value);  // shortest spelling that reads back, as Python's repr
   static Json string(std::string value);
   static Json array(Array items = {});
   static Json object(Object members = {});
@@ -56,7 +56,8 @@ class Json {
   // Sets or replaces (object).
   void set(std::string key, Json value);
 
-  // Python's json.dumps(ensure_ascii=False): separators ", " and ": ", keys in order, floats as repr writes them.
+  // Python's json.dumps(ensure_ascii=False): separators ", " and ": ", keys in order, floats as
+  // repr writes them.
   std::string dump_python() const;
   // Compact: no spaces, valid JSON.
   std::string dump() const;
@@ -71,7 +72,8 @@ class Json {
   Object members_;
 };
 
-// The error names the byte offset or, where simdjson gives none, the reason. max_depth bounds nesting.
+// The error names the byte offset or, where simdjson gives none, the reason. max_depth bounds
+// nesting.
 Result<Json> parse_json(std::string_view text, int max_depth = 256);
 
 }  // namespace godwit::checkpoint

@@ -1,4 +1,5 @@
-// TensorSource: named tensors of a checkpoint, wherever they are stored (safetensors shards, GGUF files).
+// TensorSource: named tensors of a checkpoint, wherever they are stored (safetensors shards, GGUF
+// files).
 #pragma once
 
 #include <memory>
@@ -21,9 +22,9 @@ class TensorSource {
   virtual std::string description() const = 0;  // for messages: path(s)
 };
 
-// One file or, given model.safetensors.index.json or a folder, its shards by weight_map. Header checked: length,
-// offsets in range, no overlap, no gap that hides data is required, dtype × shape = bytes. Every fault of a file is
-// told in one error.
+// One file or, given model.safetensors.index.json or a folder, its shards by weight_map. Header
+// checked: length, offsets in range, no overlap, no gap that hides data is required, dtype × shape
+// = bytes. Every fault of a file is told in one error.
 Result<std::unique_ptr<TensorSource>> open_safetensors(const std::string& path);
 
 // Writing, for `debug` verbs and tests. F32, I64, U8, BF16, …; metadata under "__metadata__".

@@ -1,0 +1,40 @@
+#include "checkpoint/output_file.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace godwit::checkpoint {
+
+Result<OutputFile> OutputFile::create(const std::string& path) {
+  std::FILE* file = std::fopen((path + ".part").c_str(), "wbe");
+  if (!file) return failed("{}: cannot write: {}", path, std::strerror(errno));
+  return OutputFile(path, file);
+}
+
+OutputFile::~OutputFile() {
+  if (!file_) return;  // committed, or moved away
+  file_.reset();
+  std::remove(part().c_str());
+}
+
+Status OutputFile::write(std::span<const std::byte> bytes) {
+  if (!bytes.empty() && std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size())
+    return failed("{}: cannot write: {}", path_, std::strerror(errno));
+  size_ += bytes.size();
+  return {};
+}
+
+Status OutputFile::pad_to(uint64_t alignment) {
+  const std::string zeros((alignment - size_ % alignment) % alignment, '\0');
+  return write(zeros);
+}
+
+Status OutputFile::commit() {
+  const bool closed = std::fclose(file_.release()) == 0;
+  if (closed && std::rename(part().c_str(), path_.c_str()) == 0) return {};
+  const int reason = errno;
+  std::remove(part().c_str());
+  return failed("{}: cannot write: {}", path_, std::strerror(reason));
+}
+
+}  // namespace godwit::checkpoint
