@@ -1,0 +1,217 @@
+// What lies where:
+//
+//   folder/  config.json · generation_config.json · (video_)preprocessor_config.json ·
+//   tokenizer.json ·
+//            tokenizer_config.json · chat_template.jinja | chat_template.json ·
+//            model*.safetensors[.index.json]
+//   folder/  NAME.gguf (or NAME-00001-of-0000N.gguf …) · *mmproj*.gguf
+#include "checkpoint/model_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "checkpoint/printable.h"
+
+namespace godwit::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxJson = 64 << 20;
+constexpr const char* kNeeded =
+    "a Hugging Face folder (config.json and safetensors) or a .gguf file";
+
+bool file_exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::file_exists(path, ignored);
+}
+
+Result<Json> read_json(const fs::path& path) {
+  TRY(const auto text, read_file(path.string(), kMaxJson));
+  auto json = parse_json(text);
+  if (!json) return in_context(path.string(), std::move(json.error()));
+  if (!json->is_object()) return bad_input("{}: expected a JSON object", path.string());
+  return json;
+}
+
+Status read_optional_json(const fs::path& path, std::optional<Json>& into) {
+  if (!file_exists(path)) return {};
+  TRY(into, read_json(path));
+  return {};
+}
+
+// A string, or a list of {"name", "template"}, of which "default" is meant, or else the first.
+std::optional<std::string> template_of(const Json& json) {
+  const Json* entry = json.find("chat_template");
+  if (!entry) return std::nullopt;
+  if (entry->is_string()) return entry->as_string();
+  if (!entry->is_array()) return std::nullopt;
+  std::optional<std::string> first;
+  for (const Json& item : entry->items()) {
+    const Json *name = item.find("name"), *text = item.find("template");
+    if (!text || !text->is_string()) continue;
+    if (name && name->is_string() && name->as_string() == "default") return text->as_string();
+    if (!first) first = text->as_string();
+  }
+  return first;
+}
+
+Status read_chat_template(const fs::path& folder, ModelFiles& files) {
+  if (const auto path = folder / "chat_template.jinja"; file_exists(path)) {
+    TRY(files.chat_template, read_file(path.string(), kMaxJson));
+    return {};
+  }
+  if (const auto path = folder / "chat_template.json"; file_exists(path)) {
+    TRY(const auto json, read_json(path));
+    files.chat_template = template_of(json);
+  }
+  if (!files.chat_template && files.tokenizer_config)
+    files.chat_template = template_of(*files.tokenizer_config);
+  return {};
+}
+
+Result<ModelFiles> open_hugging_face(const fs::path& folder) {
+  ModelFiles files;
+  files.path = folder.string();
+  TRY(files.config, read_json(folder / "config.json"));
+  TRY(files.tensors, open_safetensors(folder.string()));
+  TRY_STATUS(read_optional_json(folder / "generation_config.json", files.generation_config));
+  TRY_STATUS(read_optional_json(folder / "preprocessor_config.json", files.preprocessor_config));
+  TRY_STATUS(read_optional_json(folder / "video_preprocessor_config.json",
+                                files.video_preprocessor_config));
+  TRY_STATUS(read_optional_json(folder / "tokenizer_config.json", files.tokenizer_config));
+  TRY_STATUS(read_chat_template(folder, files));
+  if (const auto path = folder / "tokenizer.json"; file_exists(path))
+    files.tokenizer_json_path = path.string();
+  return files;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+// The name in small letters without ".gguf" and, for vision files, without "mmproj" and the marks
+// around it.
+std::string stem_of(const fs::path& path) {
+  std::string stem = lower(path.stem().string());
+  if (const size_t place = stem.find("mmproj"); place != std::string::npos) {
+    stem.erase(place, 6);
+    const auto is_mark = [&](size_t i) {
+      return i < stem.size() && (stem[i] == '-' || stem[i] == '.' || stem[i] == '_');
+    };
+    if (place > 0 && is_mark(place - 1))
+      stem.erase(place - 1, 1);
+    else if (is_mark(place))
+      stem.erase(place, 1);
+  }
+  return stem;
+}
+
+// Without the type of the weights at its end: "qwen3.5-4b-bf16" → "qwen3.5-4b".
+std::string without_type(std::string stem) {
+  for (const char* type : {"bf16", "f16", "f32", "q8_0"}) {
+    if (!stem.ends_with(type)) continue;
+    stem.erase(stem.size() - std::string_view(type).size());
+    if (!stem.empty() && (stem.back() == '-' || stem.back() == '.' || stem.back() == '_'))
+      stem.pop_back();
+    break;
+  }
+  return stem;
+}
+
+struct GgufNames {
+  std::vector<fs::path> text, vision;  // sorted; of a split set only the first file
+};
+
+GgufNames list_gguf(const fs::path& folder) {
+  GgufNames names;
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; it != end; it.increment(ignored)) {
+    const std::string name = lower(it->path().filename().string());
+    if (!name.ends_with(".gguf")) continue;
+    if (name.find("mmproj") != std::string::npos) {
+      names.vision.push_back(it->path());
+    } else if (const size_t of = name.rfind("-of-");
+               of == std::string::npos || name.substr(0, of).ends_with("-00001")) {
+      names.text.push_back(it->path());
+    }
+  }
+  std::sort(names.text.begin(), names.text.end());
+  std::sort(names.vision.begin(), names.vision.end());
+  return names;
+}
+
+// The vision file beside a text file: of the same name; else the longest name that the text's
+// begins with (or that begins with the text's); else one that names no model ("mmproj-F16.gguf").
+// Of equals the first: bf16, f16, f32.
+std::string find_mmproj(const fs::path& text) {
+  const std::string stem = stem_of(text), model = without_type(stem);
+  fs::path best;
+  size_t best_score = 0;
+  const auto folder = text.parent_path();
+  for (const auto& candidate : list_gguf(folder.empty() ? fs::path(".") : folder).vision) {
+    const std::string name = stem_of(candidate), key = without_type(name);
+    size_t score = 0;
+    if (name == stem)
+      score = 100000;
+    else if (key.empty())
+      score = 1;
+    else if (stem.starts_with(key) || key.starts_with(model))
+      score = 2 + key.size();
+    if (score > best_score) best_score = score, best = candidate;
+  }
+  return best.string();
+}
+
+Result<std::unique_ptr<GgufFile>> open_vision(const std::string& path) {
+  TRY(auto file, GgufFile::open(path));
+  TRY(const auto architecture, file->text("general.architecture"));
+  if (architecture != "clip")
+    return bad_input("{}: expected a vision file (general.architecture clip), found {}", path,
+                     printable(architecture));
+  return file;
+}
+
+Result<ModelFiles> open_gguf(const std::string& path, const std::string& mmproj) {
+  ModelFiles files;
+  files.path = path;
+  files.is_gguf = true;
+  TRY(files.gguf, GgufFile::open(path));
+  TRY(const auto architecture, files.gguf->text("general.architecture"));
+  if (architecture == "clip")
+    return bad_input("{}: expected a text model, found its vision part (general.architecture clip)",
+                     path);
+  const std::string vision = mmproj.empty() ? find_mmproj(path) : mmproj;
+  if (!vision.empty()) {
+    TRY(files.mmproj, open_vision(vision));
+  }
+  return files;
+}
+
+}  // namespace
+
+Result<ModelFiles> open_model_files(const std::string& model, const std::string& mmproj) {
+  std::error_code ignored;
+  if (!file_exists(model))
+    return bad_input("{}: no such file or folder; expected {}", model, kNeeded);
+  if (!fs::is_directory(model, ignored)) {
+    if (lower(model).ends_with(".gguf")) return open_gguf(model, mmproj);
+    return bad_input("{}: expected {}, found another file", model, kNeeded);
+  }
+  if (file_exists(fs::path(model) / "config.json")) {
+    if (!mmproj.empty())
+      return bad_input("{}: a vision file is given, but this folder is no .gguf model", model);
+    return open_hugging_face(model);
+  }
+  const auto found = list_gguf(model);
+  if (found.text.size() == 1) return open_gguf(found.text[0].string(), mmproj);
+  return bad_input("{}: expected {}, found a folder without config.json and with {} .gguf models{}",
+                   model, kNeeded, found.text.size(),
+                   found.text.empty() ? "" : " (name one of them)");
+}
+
+}  // namespace godwit::checkpoint
