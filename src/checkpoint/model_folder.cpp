@@ -25,7 +25,7 @@ constexpr const char* kNeeded =
 
 bool file_exists(const fs::path& path) {
   std::error_code ignored;
-  return fs::file_exists(path, ignored);
+  return fs::exists(path, ignored);
 }
 
 Result<Json> read_json(const fs::path& path) {
