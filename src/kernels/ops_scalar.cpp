@@ -1,0 +1,15 @@
+// The kernels behind ops.h for any processor.
+#include <cmath>
+
+#include "base/float16.h"
+#include "kernels/kernel_types.h"
+
+#define VEC_FN [[maybe_unused]] static inline
+
+namespace godwit::kernels::scalar {
+// clang-format off: the order matters
+#include "kernels/vec_scalar.h"
+#include "kernels/rows.inl"
+#include "kernels/delta.inl"
+// clang-format on
+}  // namespace godwit::kernels::scalar
