@@ -1,0 +1,232 @@
+#include "cache/sequence_memory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "cache/replay.h"
+
+namespace godwit::cache {
+
+tensor::AlignedBuffer<float> BlockPool::take() {
+  if (free_.empty()) return tensor::AlignedBuffer<float>(floats_);
+  auto block = std::move(free_.back());
+  free_.pop_back();
+  return block;
+}
+
+void BlockPool::give(tensor::AlignedBuffer<float> block) {
+  CHECK(block.size() == floats_);
+  free_.push_back(std::move(block));
+}
+
+size_t layer_floats(const CacheGeometry& geometry) {
+  return (geometry.state_floats() + geometry.conv_floats() + 15) / 16 * 16;
+}
+size_t block_floats(const CacheGeometry& geometry) {
+  return layer_floats(geometry) * static_cast<size_t>(geometry.recurrent_layers);
+}
+int64_t snapshot_pages(const CacheGeometry& geometry) {
+  const size_t page = geometry.page_bytes();
+  return static_cast<int64_t>((block_floats(geometry) * sizeof(float) + page - 1) / page);
+}
+
+SequenceMemory::SequenceMemory(const CacheGeometry& geometry, PagePool& pool, BlockPool& blocks,
+                               int undo_window)
+    : geometry_(geometry),
+      pool_(pool),
+      blocks_(blocks),
+      window_(undo_window),
+      recurrent_(geometry.recurrent_layers),
+      block_(blocks.take()) {
+  CHECK(blocks.floats() == block_floats(geometry) && pool.page_bytes() == geometry.page_bytes());
+  std::memset(block_.data(), 0, block_.size() * sizeof(float));
+  if (window_ == 0) return;
+  const size_t entries = static_cast<size_t>(geometry.recurrent_layers) * 2 * window_;
+  factors_ = tensor::AlignedBuffer<float>(entries * geometry.factor_floats());
+  columns_ = tensor::AlignedBuffer<float>(entries * geometry.conv_channels);
+  base_ = blocks.take();
+}
+
+SequenceMemory::~SequenceMemory() {
+  for (PageId page : pages_) pool_.release(page);
+  blocks_.give(std::move(block_));
+  if (window_ > 0) blocks_.give(std::move(base_));
+}
+
+int64_t SequenceMemory::pages_needed(int64_t tokens) const {
+  const int64_t size = geometry_.page_tokens;
+  const int64_t wanted = (length_ + tokens + size - 1) / size;
+  int64_t needed = std::max<int64_t>(0, wanted - static_cast<int64_t>(pages_.size()));
+  // Rows that others may read are about to be written again (positions were taken back): those
+  // pages are copied.
+  for (int64_t p = length_ / size; p * size < published_ && p < static_cast<int64_t>(pages_.size());
+       ++p) {
+    if (length_ < published_ && pool_.references(pages_[p]) > 1) ++needed;
+  }
+  return needed;
+}
+
+bool SequenceMemory::reserve(int64_t tokens) {
+  if (pool_.free() < pages_needed(tokens)) return false;
+  const int64_t size = geometry_.page_tokens;
+  if (length_ < published_) {
+    for (int64_t p = length_ / size;
+         p * size < published_ && p < static_cast<int64_t>(pages_.size()); ++p) {
+      if (pool_.references(pages_[p]) == 1) continue;
+      const PageId copy = pool_.allocate();
+      std::memcpy(pool_.data(copy), pool_.data(pages_[p]), pool_.page_bytes());
+      pool_.release(pages_[p]);
+      pages_[p] = copy;
+      addresses_[p] = pool_.data(copy);
+    }
+    published_ = length_;
+  }
+  while (static_cast<int64_t>(pages_.size()) * size < length_ + tokens) {
+    pages_.push_back(pool_.allocate());
+    addresses_.push_back(pool_.data(pages_.back()));
+  }
+  return true;
+}
+
+float* SequenceMemory::state_of(tensor::AlignedBuffer<float>& block, int layer) const {
+  return block.data() + layer_floats(geometry_) * static_cast<size_t>(layer);
+}
+
+SequenceView SequenceMemory::view(int64_t tokens) {
+  CHECK(static_cast<int64_t>(pages_.size()) * geometry_.page_tokens >= length_ + tokens);
+  const bool log = window_ > 0 && tokens <= window_;
+  if (log && logged_ < 0) start_log();
+  if (log && logged_ + tokens > 2 * window_) drop_from_log(logged_ + tokens - window_);
+  for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
+    RecurrentView& view = recurrent_[layer];
+    view.state = state_of(block_, layer);
+    view.conv = view.state + geometry_.state_floats();
+    const size_t entry = log ? static_cast<size_t>(layer) * 2 * window_ + logged_ : 0;
+    view.factors = log ? factors_.data() + entry * geometry_.factor_floats() : nullptr;
+    view.conv_log = log ? columns_.data() + entry * geometry_.conv_channels : nullptr;
+  }
+  return {.pages = addresses_, .cached = length_, .recurrent = recurrent_};
+}
+
+void SequenceMemory::advance(int64_t tokens) {
+  length_ += tokens;
+  if (window_ > 0) logged_ = tokens <= window_ ? logged_ + tokens : -1;
+}
+
+int64_t SequenceMemory::undoable() const { return std::max<int64_t>(0, logged_); }
+
+void SequenceMemory::start_log() {
+  std::memcpy(base_.data(), block_.data(), block_.size() * sizeof(float));
+  logged_ = 0;
+}
+
+// conv as of the base → as of `positions` later: the last three of (conv, logged columns).
+void SequenceMemory::move_conv(float* conv, int layer, int64_t positions) const {
+  const int64_t columns = geometry_.conv_columns, channels = geometry_.conv_channels;
+  const float* log = columns_.data() + static_cast<size_t>(layer) * 2 * window_ * channels;
+  for (int64_t c = 0; c < columns; ++c) {
+    const int64_t from = c + positions;  // in (conv, log)
+    const float* source =
+        from < columns ? conv + from * channels : log + (from - columns) * channels;
+    std::memmove(conv + c * channels, source, channels * sizeof(float));
+  }
+}
+
+void SequenceMemory::replay(int64_t positions, tensor::AlignedBuffer<float>& target) {
+  for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
+    float* to = state_of(target, layer);
+    const float* from = state_of(base_, layer);
+    const float* factors =
+        factors_.data() + static_cast<size_t>(layer) * 2 * window_ * geometry_.factor_floats();
+    replay_factors(geometry_, from, factors, positions, to);
+    float* conv = to + geometry_.state_floats();
+    if (to != from)
+      std::memcpy(conv, from + geometry_.state_floats(), geometry_.conv_floats() * sizeof(float));
+    move_conv(conv, layer, positions);
+  }
+}
+
+void SequenceMemory::drop_from_log(int64_t positions) {
+  replay(positions, base_);
+  logged_ -= positions;
+  const size_t factor = geometry_.factor_floats(), channels = geometry_.conv_channels;
+  for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
+    float* factors = factors_.data() + static_cast<size_t>(layer) * 2 * window_ * factor;
+    float* columns = columns_.data() + static_cast<size_t>(layer) * 2 * window_ * channels;
+    std::memmove(factors, factors + positions * factor, logged_ * factor * sizeof(float));
+    std::memmove(columns, columns + positions * channels, logged_ * channels * sizeof(float));
+  }
+}
+
+void SequenceMemory::take_back(int64_t positions) {
+  CHECK(positions >= 0 && positions <= undoable());
+  if (positions == 0) return;
+  replay(logged_ - positions, block_);
+  logged_ -= positions;
+  length_ -= positions;
+  const int64_t size = geometry_.page_tokens;
+  while (static_cast<int64_t>(pages_.size()) > (length_ + size - 1) / size) {
+    pool_.release(pages_.back());
+    pages_.pop_back();
+    addresses_.pop_back();
+  }
+}
+
+bool SequenceMemory::attach(int64_t position, std::span<const PageId> pages,
+                            const Snapshot& snapshot) {
+  CHECK(length_ == 0 && pages_.empty() && position > 0);
+  const int64_t size = geometry_.page_tokens, full = position / size;
+  CHECK(static_cast<int64_t>(pages.size()) == (position + size - 1) / size);
+  if (position % size != 0) {
+    const PageId copy = pool_.allocate();
+    if (copy == kNoPage) return false;
+    std::memcpy(pool_.data(copy), pool_.data(pages[full]), pool_.page_bytes());
+    pages_.push_back(copy);
+  }
+  pages_.insert(pages_.begin(), pages.begin(), pages.begin() + full);
+  for (int64_t p = 0; p < full; ++p) pool_.retain(pages_[p]);
+  for (PageId page : pages_) addresses_.push_back(pool_.data(page));
+  auto* bytes = reinterpret_cast<std::byte*>(block_.data());
+  size_t left = block_.size() * sizeof(float);
+  for (PageId page : snapshot.pages) {
+    const size_t n = std::min(left, pool_.page_bytes());
+    std::memcpy(bytes, pool_.data(page), n);
+    bytes += n;
+    left -= n;
+  }
+  CHECK(left == 0);
+  length_ = position;
+  published_ = 0;  // what is shared lies before `length`, and positions before it are never written
+  logged_ = -1;
+  return true;
+}
+
+std::optional<Snapshot> SequenceMemory::snapshot() const {
+  const int64_t count = snapshot_pages(geometry_);
+  if (pool_.free() < count) return std::nullopt;
+  Snapshot result;
+  const auto* bytes = reinterpret_cast<const std::byte*>(block_.data());
+  size_t left = block_.size() * sizeof(float);
+  for (int64_t i = 0; i < count; ++i) {
+    const PageId page = pool_.allocate();
+    const size_t n = std::min(left, pool_.page_bytes());
+    std::memcpy(pool_.data(page), bytes, n);
+    bytes += n;
+    left -= n;
+    result.pages.push_back(page);
+  }
+  return result;
+}
+
+void SequenceMemory::clear() {
+  for (PageId page : pages_) pool_.release(page);
+  pages_.clear();
+  addresses_.clear();
+  length_ = published_ = 0;
+  logged_ = -1;
+  std::memset(block_.data(), 0, block_.size() * sizeof(float));
+}
+
+}  // namespace godwit::cache

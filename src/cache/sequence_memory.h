@@ -1,0 +1,108 @@
+// SequenceMemory: what one running sequence remembers: a table of pages, and the recurrent state of
+// every delta-net layer.
+//
+//   pages      [0,64) [64,128) … shared by reference with the prefix tree; written by the one that
+//   computed them block      per layer: state [value_heads, key_dim, value_dim] | conv [3,
+//   channels]      as of `length` base       the same as of `length − n`, n ≤ 2 · window (only with
+//   an undo window) log        the n positions since: factors k̂, δ, g and raw convolution columns
+//
+// Taking back m ≤ n positions is base ⊕ the first n − m entries of the log: one pass over the
+// state. Nothing is copied on a step; once in `window` steps the base moves on by that many
+// entries, so at least `window` positions can be taken back. A call with more positions than the
+// window (prefill) is not logged; the log starts anew after it with one copy.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "cache/page_pool.h"
+#include "cache/views.h"
+#include "tensor/view.h"
+
+namespace godwit::cache {
+
+// Blocks of recurrent memory that are used again, so that a new sequence costs no page faults.
+class BlockPool {
+ public:
+  explicit BlockPool(size_t floats) : floats_(floats) {}
+  tensor::AlignedBuffer<float> take();
+  void give(tensor::AlignedBuffer<float> block);
+  size_t floats() const { return floats_; }
+
+ private:
+  size_t floats_;
+  std::vector<tensor::AlignedBuffer<float>> free_;
+};
+
+size_t layer_floats(
+    const CacheGeometry& geometry);  // state and conv of one layer, rounded up to a cache line
+size_t block_floats(const CacheGeometry& geometry);  // of all layers
+
+// A copy of a block at some position, cut into pages.
+struct Snapshot {
+  std::vector<PageId> pages;
+};
+int64_t snapshot_pages(const CacheGeometry& geometry);
+
+class SequenceMemory {
+ public:
+  // undo_window 0: nothing can be taken back.
+  SequenceMemory(const CacheGeometry& geometry, PagePool& pool, BlockPool& blocks,
+                 int undo_window = 0);
+  ~SequenceMemory();
+  SequenceMemory(const SequenceMemory&) = delete;
+  SequenceMemory& operator=(const SequenceMemory&) = delete;
+
+  int64_t length() const { return length_; }  // positions computed
+  std::span<const PageId> pages() const { return pages_; }
+  // Pages that positions [length, length + tokens) need beyond those held, copies of shared ones
+  // included.
+  int64_t pages_needed(int64_t tokens) const;
+  // Makes room for them. False: the pool has not enough; nothing has changed.
+  bool reserve(int64_t tokens);
+
+  // What the model sees, for a call of `tokens` positions (reserved before). Valid until the next
+  // call of any kind.
+  SequenceView view(int64_t tokens);
+  void advance(int64_t tokens);  // the call is done
+
+  // Positions before `length` that can be taken back now.
+  int64_t undoable() const;
+  void take_back(int64_t positions);
+
+  // Empty memory only: starts from shared pages (all but a partial last one by reference) and a
+  // snapshot at `position`. False: no page for the copy of the partial last one; nothing has
+  // changed.
+  bool attach(int64_t position, std::span<const PageId> pages, const Snapshot& snapshot);
+  // Copies the recurrent block; nothing if the pool has too few pages.
+  std::optional<Snapshot> snapshot() const;
+  // Rows below `length` are from now on read by others: they are never written again without a
+  // copy.
+  void publish() { published_ = length_; }
+
+  void clear();  // gives all pages back; the state is zero again
+
+ private:
+  float* state_of(tensor::AlignedBuffer<float>& block, int layer) const;
+  void start_log();
+  void drop_from_log(int64_t positions);
+  void move_conv(float* conv, int layer, int64_t positions) const;
+  void replay(int64_t positions, tensor::AlignedBuffer<float>& target);
+
+  const CacheGeometry geometry_;
+  PagePool& pool_;
+  BlockPool& blocks_;
+  const int64_t window_;
+  int64_t length_ = 0, published_ = 0;
+  std::vector<PageId> pages_;
+  std::vector<std::byte*> addresses_;  // of pages_
+  std::vector<RecurrentView> recurrent_;
+  tensor::AlignedBuffer<float> block_, base_;
+  int64_t logged_ = -1;                   // positions in the log; −1: no base
+  tensor::AlignedBuffer<float> factors_;  // [layer][2 · window][factor_floats]
+  tensor::AlignedBuffer<float> columns_;  // [layer][2 · window][conv_channels]
+};
+
+}  // namespace godwit::cache
