@@ -19,21 +19,24 @@ struct BatchSequence {
 };
 
 struct Batch {
-  std::span<const int32_t> ids;             // [n]
-  std::span<const Position> positions;      // [n]
-  std::span<const BatchSequence> sequences; // cover the n rows, in order
-  // Of every sequence's pages: Model::cache_geometry() for forward(), draft_cache_geometry() for draft().
+  std::span<const int32_t> ids;              // [n]
+  std::span<const Position> positions;       // [n]
+  std::span<const BatchSequence> sequences;  // cover the n rows, in order
+  // Of every sequence's pages: Model::cache_geometry() for forward(), draft_cache_geometry() for
+  // draft().
   const cache::CacheGeometry* geometry = nullptr;
-  // Rows that stand in place of the embeddings of picture and video pads: vision_row[i] is the row of token i in `vision`, or −1.
-  tensor::ConstMatrixView vision;           // [v, hidden]
-  std::span<const int32_t> vision_row;      // [n], or empty: none
-  std::span<const int32_t> logit_rows;      // rows of the batch whose logits are wanted, rising
+  // Rows that stand in place of the embeddings of picture and video pads: vision_row[i] is the row
+  // of token i in `vision`, or −1.
+  tensor::ConstMatrixView vision;       // [v, hidden]
+  std::span<const int32_t> vision_row;  // [n], or empty: none
+  std::span<const int32_t> logit_rows;  // rows of the batch whose logits are wanted, rising
 };
 
-// Where forward() puts its results; views into memory that the caller owns. An empty view: not wanted.
+// Where forward() puts its results; views into memory that the caller owns. An empty view: not
+// wanted.
 struct BatchOutput {
-  tensor::MatrixView logits;   // [logit_rows, vocabulary rows]
-  tensor::MatrixView hidden;   // [n, hidden], after the final norm (what the drafting head eats)
+  tensor::MatrixView logits;  // [logit_rows, vocabulary rows]
+  tensor::MatrixView hidden;  // [n, hidden], after the final norm (what the drafting head eats)
 };
 
 }  // namespace godwit::model

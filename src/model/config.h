@@ -15,18 +15,20 @@ enum class Mixer { kGatedDeltaNet, kGatedAttention };
 
 struct RopeConfig {
   double theta = 1e7;
-  int rotary_dim = 64;                    // head_dim · partial_rotary_factor
-  int sections[3] = {11, 11, 10};         // frequencies on the time, height and width axis, interleaved
-  double yarn_factor = 1;                 // 1: no YaRN
+  int rotary_dim = 64;             // head_dim · partial_rotary_factor
+  int sections[3] = {11, 11, 10};  // frequencies on the time, height and width axis, interleaved
+  double yarn_factor = 1;          // 1: no YaRN
   int64_t yarn_original_context = 0;
   double yarn_beta_fast = 32, yarn_beta_slow = 1;
+  double yarn_attention_factor = 0;  // 0: 0.1 · ln(factor) + 1
 };
 
 struct TextConfig {
-  int64_t vocab_size = 0;                 // embedding rows
+  int64_t vocab_size = 0;  // embedding rows
   int hidden_size = 0, intermediate_size = 0, num_layers = 0;
   int num_attention_heads = 0, num_kv_heads = 0, head_dim = 0;
-  int linear_key_heads = 0, linear_value_heads = 0, linear_key_dim = 0, linear_value_dim = 0, conv_kernel = 4;
+  int linear_key_heads = 0, linear_value_heads = 0, linear_key_dim = 0, linear_value_dim = 0,
+      conv_kernel = 4;
   double rms_norm_eps = 1e-6;
   int64_t max_context = 0;
   bool tied_embeddings = false;

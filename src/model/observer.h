@@ -1,4 +1,5 @@
-// Observer: sees named tensors as they are computed ("layers.3.mixer"). Names: docs/model.md, as in the goldens.
+// Observer: sees named tensors as they are computed ("layers.3.mixer"). Names: docs/model.md, as in
+// the goldens.
 #pragma once
 
 #include <string_view>

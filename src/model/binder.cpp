@@ -1,0 +1,245 @@
+// The binder's bookkeeping and the conversions between a stored tensor and what the structs of
+// weights.h hold.
+#include "model/binder.h"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "tensor/blocks.h"
+
+namespace godwit::model {
+namespace {
+
+using tensor::DType;
+using tensor::Shape;
+using tensor::TensorView;
+
+Shape without_ones(const Shape& shape) {
+  std::vector<int64_t> dims;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] != 1) dims.push_back(shape[i]);
+  }
+  return Shape(std::span<const int64_t>(dims));
+}
+
+// "a, b, c and 12 more"
+std::string some_of(const std::vector<std::string>& items) {
+  constexpr size_t kShown = 8;
+  std::string text;
+  for (size_t i = 0; i < items.size() && i < kShown; ++i) text += (i ? ", " : "") + items[i];
+  if (items.size() > kShown) text += fmt::format(" and {} more", items.size() - kShown);
+  return text;
+}
+
+// What PackedMatrix::pack will use: rows are filled up to whole tiles.
+size_t packed_bytes(DType dtype, int64_t rows, int64_t columns) {
+  constexpr int64_t kTileRows = 16;
+  return (rows + kTileRows - 1) / kTileRows * kTileRows *
+         tensor::bytes_of(dtype, columns).value_or(0);
+}
+
+// Rows [first, first + rows) of a tensor read as a matrix.
+TensorView rows_of(const TensorView& view, int64_t first, int64_t rows) {
+  const size_t row_bytes = tensor::bytes_of(view.dtype, view.columns()).value();
+  return {view.data + first * row_bytes, view.dtype, Shape{rows, view.columns()}};
+}
+
+Vector to_floats(const TensorView& view, VectorForm form) {
+  Vector values(view.shape.elements());
+  const size_t row_bytes = tensor::bytes_of(view.dtype, view.columns()).value();
+  for (int64_t i = 0; i < view.rows(); ++i) {
+    tensor::dequantize_row(view.dtype, view.data + i * row_bytes,
+                           values.data() + i * view.columns(), view.columns());
+  }
+  for (float& value : values) {
+    if (form == VectorForm::kZeroCentred) value += 1;
+    if (form == VectorForm::kLogDecay) value = -std::exp(value);
+  }
+  return values;
+}
+
+// GGUF's two frames of the patch convolution side by side again: [rows, 3, p²] twice → [rows, 3, 2,
+// p²].
+std::vector<std::byte> join_frames(const TensorView& first, const TensorView& second,
+                                   int64_t planes, int64_t values) {
+  const size_t plane_bytes = tensor::bytes_of(first.dtype, values).value();
+  std::vector<std::byte> joined(2 * planes * plane_bytes);
+  for (int64_t i = 0; i < planes; ++i) {
+    std::memcpy(joined.data() + 2 * i * plane_bytes, first.data + i * plane_bytes, plane_bytes);
+    std::memcpy(joined.data() + (2 * i + 1) * plane_bytes, second.data + i * plane_bytes,
+                plane_bytes);
+  }
+  return joined;
+}
+
+}  // namespace
+
+Result<Binder> Binder::open(const checkpoint::ModelFiles& files, const ModelConfig& config) {
+  Binder binder;
+  binder.path_ = files.path;
+  binder.gguf_ = files.is_gguf;
+  const auto translate = [&](std::string_view name) {
+    return files.is_gguf ? translate_gguf_name(name, config.text) : strip_prefixes(name);
+  };
+  TRY_STATUS(binder.add_tensors(files.is_gguf ? *files.gguf : *files.tensors, translate));
+  if (files.mmproj) TRY_STATUS(binder.add_tensors(*files.mmproj, translate));
+  return binder;
+}
+
+Status Binder::add_tensors(const checkpoint::TensorSource& source,
+                           const std::function<std::string(std::string_view)>& translate) {
+  for (const std::string& stored_name : source.names()) {
+    if (stored_name.ends_with("weight_scale_inv")) {
+      return bad_input(
+          "{}: {}: FP8 weights with block scales are not supported; expected BF16, F16 or F32",
+          path_, stored_name);
+    }
+    const std::string name = translate(stored_name);
+    // An unknown name, or a second tensor of the same name, is kept under its own: nobody will ask
+    // for it.
+    const bool unknown = name.empty() || tensors_.contains(name);
+    tensors_[unknown ? stored_name : name] = {stored_name, *source.find(stored_name)};
+  }
+  return {};
+}
+
+bool Binder::has_any(std::string_view prefix) const {
+  const auto first = tensors_.lower_bound(prefix);
+  return first != tensors_.end() && first->first.starts_with(prefix);
+}
+
+void Binder::ignore(std::string_view prefix) {
+  for (auto it = tensors_.lower_bound(prefix);
+       it != tensors_.end() && it->first.starts_with(prefix); ++it) {
+    it->second.used = true;
+  }
+}
+
+void Binder::note(const std::string& text) {
+  plan_.note += (plan_.note.empty() ? "" : "; ") + text;
+}
+
+const TensorView* Binder::take(const std::string& name, const Shape& shape) {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    missing_.push_back(name);
+    return nullptr;
+  }
+  Stored& stored = found->second;
+  const TensorView& view = stored.view;
+  if (without_ones(view.shape) != without_ones(shape)) {
+    mismatched_.push_back(fmt::format("{}: expected {}, found {}", stored.stored_name,
+                                      shape.to_string(), view.shape.to_string()));
+    stored.used = true;
+    return nullptr;
+  }
+  if (const tensor::DTypeInfo& info = tensor::dtype_info(view.dtype); !info.is_weight) {
+    mismatched_.push_back(
+        fmt::format("{}: expected real numbers, found {}", stored.stored_name, info.name));
+    stored.used = true;
+    return nullptr;
+  }
+  if (!stored.used) {
+    stored.used = true;
+    plan_.*part_ += view.shape.elements();
+    plan_.stored_bytes += view.bytes();
+    ++plan_.tensors;
+  }
+  return &view;
+}
+
+void Binder::pack_later(const TensorView& view, PackedMatrix& target) {
+  plan_.packed_bytes += packed_bytes(view.dtype, view.rows(), view.columns());
+  loads_.push_back([view, &target](const kernels::Context& context) {
+    target = PackedMatrix::pack(context, view);
+    return target.bytes();
+  });
+}
+
+void Binder::matrix(const std::string& name, int64_t rows, int64_t columns, PackedMatrix& target) {
+  stacked(name, {rows, columns}, {{&target, rows}});
+}
+
+void Binder::stacked(const std::string& name, const Shape& shape, const std::vector<Part>& parts) {
+  const TensorView* view = take(name, shape);
+  if (!view) return;
+  TensorView matrix =
+      *view;  // with the dimensions of size 1 that we expect, not those that are stored
+  matrix.shape = shape;
+  int64_t first = 0;
+  for (const Part& part : parts) {
+    pack_later(rows_of(matrix, first, part.rows), *part.target);
+    first += part.rows;
+  }
+  CHECK(first == matrix.rows());
+}
+
+void Binder::vector(const std::string& name, const Shape& shape, VectorForm form, Vector& target) {
+  const TensorView* view = take(name, shape);
+  if (!view) return;
+  plan_.packed_bytes += view->shape.elements() * sizeof(float);
+  const VectorForm change = gguf_ ? VectorForm::kPlain : form;
+  loads_.push_back([view = *view, change, &target](const kernels::Context&) {
+    target = to_floats(view, change);
+    return target.size() * sizeof(float);
+  });
+}
+
+void Binder::mapped(const std::string& name, const Shape& shape, TensorView& target) {
+  const TensorView* view = take(name, shape);
+  if (view) target = *view;
+}
+
+void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
+                             PackedMatrix& target) {
+  const std::string second_name = name + ".1";
+  if (!has(second_name)) return stacked(name, {rows, 3, 2, patch, patch}, {{&target, rows}});
+  const TensorView* first = take(name, {rows, 3, patch, patch});
+  const TensorView* second = take(second_name, {rows, 3, patch, patch});
+  if (!first || !second) return;
+  const int64_t values = int64_t{patch} * patch;
+  if (first->dtype != second->dtype || tensor::dtype_info(first->dtype).block_size != 1) {
+    mismatched_.push_back(fmt::format("{}: expected two frames of one plain type, found {} and {}",
+                                      name, tensor::dtype_info(first->dtype).name,
+                                      tensor::dtype_info(second->dtype).name));
+    return;
+  }
+  plan_.packed_bytes += packed_bytes(first->dtype, rows, 6 * values);
+  loads_.push_back([=, a = *first, b = *second, &target](const kernels::Context& context) {
+    const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
+    target = PackedMatrix::pack(context, {joined.data(), a.dtype, Shape{rows, 6 * values}});
+    return target.bytes();
+  });
+}
+
+Result<WeightPlan> Binder::finish() {
+  if (!missing_.empty() || !mismatched_.empty()) {
+    std::string faults;
+    if (!missing_.empty())
+      faults = fmt::format("{} tensors are missing: {}", missing_.size(), some_of(missing_));
+    if (!mismatched_.empty()) {
+      faults += fmt::format("{}{} tensors do not fit: {}", faults.empty() ? "" : "; ",
+                            mismatched_.size(), some_of(mismatched_));
+    }
+    return bad_input("{}: {}", path_, faults);
+  }
+  std::vector<std::string> extra;
+  for (const auto& [name, stored] : tensors_) {
+    if (!stored.used) extra.push_back(stored.stored_name);
+  }
+  if (!extra.empty())
+    note(fmt::format("{} tensors are not part of the model: {}", extra.size(), some_of(extra)));
+  plan_.parameters = plan_.text_parameters + plan_.vision_parameters + plan_.mtp_parameters;
+  return plan_;
+}
+
+size_t Binder::load(const kernels::Context& context) {
+  size_t bytes = 0;
+  for (const auto& load : loads_) bytes += load(context);
+  loads_.clear();
+  return bytes;
+}
+
+}  // namespace godwit::model

@@ -1,0 +1,96 @@
+// Binder: finds a model's tensors by name, checks their shapes, and fills the structs of weights.h.
+//
+// Binding has two steps. The walk (bind.cpp) asks for every tensor once; nothing is read yet, so it
+// works on headers alone and gives the WeightPlan. When nothing is missing or of another shape,
+// load() converts and packs what was asked for. Names are those of safetensors without their
+// prefixes ("layers.0.mlp.up_proj.weight", "visual.…", "mtp.…", "lm_head.weight"); GGUF names are
+// translated to them (gguf_names.cpp).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/model_folder.h"
+#include "kernels/matmul.h"
+#include "model/config.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+namespace godwit::model {
+
+// What a vector holds in a safetensors file; GGUF files hold the second form already.
+enum class VectorForm {
+  kPlain,
+  kZeroCentred,  // norms: w becomes 1 + w
+  kLogDecay,     // A_log becomes −exp(A_log)
+};
+
+class Binder {
+ public:
+  static Result<Binder> open(const checkpoint::ModelFiles& files, const ModelConfig& config);
+
+  bool has(std::string_view name) const { return tensors_.contains(name); }
+  bool has_any(std::string_view prefix) const;
+  // Names below this prefix are known but not wanted.
+  void ignore(std::string_view prefix);
+  // Adds what follows to this count of the plan.
+  void count_in(int64_t WeightPlan::*part) { part_ = part; }
+  void note(const std::string& text);
+
+  // Dimensions of size 1 are not compared: [C, 1, 4] is [C, 4].
+  void matrix(const std::string& name, int64_t rows, int64_t columns, PackedMatrix& target);
+  // Rows of one stored tensor, in order, as several matrices.
+  struct Part {
+    PackedMatrix* target;
+    int64_t rows;
+  };
+  void stacked(const std::string& name, const tensor::Shape& shape, const std::vector<Part>& parts);
+  void vector(const std::string& name, const tensor::Shape& shape, VectorForm form, Vector& target);
+  void mapped(const std::string& name, const tensor::Shape& shape, tensor::TensorView& target);
+  // The weight of the convolution over patches, [rows, 3, 2, p, p], or as GGUF has it: one [rows,
+  // 3, p, p] for each frame.
+  void patch_embedding(const std::string& name, int64_t rows, int patch, PackedMatrix& target);
+
+  // Everything missing and mismatched in one error; else the plan.
+  Result<WeightPlan> finish();
+  // Reads and packs. Returns the bytes of packed matrices and vectors.
+  size_t load(const kernels::Context& context);
+
+ private:
+  struct Stored {
+    std::string stored_name;
+    tensor::TensorView view;
+    bool used = false;
+  };
+  // Null, with the fault noted, if it is missing or of another shape.
+  const tensor::TensorView* take(const std::string& name, const tensor::Shape& shape);
+  Status add_tensors(const checkpoint::TensorSource& source,
+                     const std::function<std::string(std::string_view)>& translate);
+  void pack_later(const tensor::TensorView& view, PackedMatrix& target);
+
+  std::string path_;
+  bool gguf_ = false;
+  std::map<std::string, Stored, std::less<>> tensors_;
+  std::vector<std::string> ignored_;
+  std::vector<std::string> missing_, mismatched_;
+  std::vector<std::function<size_t(const kernels::Context&)>> loads_;
+  WeightPlan plan_;
+  int64_t WeightPlan::*part_ = &WeightPlan::text_parameters;
+};
+
+// Asks for every tensor of the decoder with its drafting head, and of the vision tower. `weights`
+// must stay where it is until load() is done.
+void bind_decoder(Binder& binder, const ModelConfig& config, const LoadOptions& options,
+                  DecoderWeights& weights);
+void bind_vision(Binder& binder, const VisionConfig& config, VisionWeights& weights);
+
+// Our name of a GGUF tensor ("blk.3.attn_norm.weight" → "layers.3.input_layernorm.weight"); empty
+// if unknown.
+std::string translate_gguf_name(std::string_view name, const TextConfig& config);
+// "model.language_model.layers.0.…" → "layers.0.…"
+std::string strip_prefixes(std::string_view name);
+
+}  // namespace godwit::model
