@@ -22,9 +22,10 @@ struct MediaBytes {
 };
 
 struct ContentPart {
-  enum class Kind { kText, kImage, kVideo };
+  // kUnknown: nothing that a template takes (`text` says what was found); both renderers refuse it, each in its words.
+  enum class Kind { kText, kImage, kVideo, kUnknown };
   Kind kind = Kind::kText;
-  std::string text;                          // kText
+  std::string text;                          // kText, kUnknown
   std::shared_ptr<const MediaBytes> media;   // kImage, kVideo; null when only the prompt's text is wanted
 };
 

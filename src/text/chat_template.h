@@ -61,7 +61,11 @@ Result<RenderedPrompt> render_strict(TemplateVersion version, const std::vector<
 Result<RenderedPrompt> render_tolerant(TemplateVersion version, const std::vector<ChatMessage>& messages,
                                        const std::vector<Json>& tools, const TemplateOptions& options);
 
-// Reads messages in the chat-completions shape (debug render, --tools files, tests).
+// Reads messages in the chat-completions shape (debug render, --tools files, tests). Media are counted, their bytes not
+// loaded.
 Result<std::vector<ChatMessage>> messages_from_json(const Json& messages);
+
+// Python's str() of a scalar (None, True, 1e-07, the text itself); lists and objects as JSON.
+std::string python_str(const Json& value);
 
 }  // namespace godwit::text
