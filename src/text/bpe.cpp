@@ -11,6 +11,10 @@ namespace {
 // In UTF-8 these bytes never occur.
 bool occurs_in_utf8(int byte) { return byte < 0xc0 || (byte > 0xc1 && byte < 0xf5); }
 
+uint64_t pair_of(int32_t left, int32_t right) {
+  return static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
+}
+
 }  // namespace
 
 Result<Bpe> Bpe::make(Vocabulary vocabulary, WholeTokens whole) {
@@ -45,24 +49,18 @@ void Bpe::put(const Merge& merge) { merges_[slot_of(merge.pair)] = merge; }
 
 Bpe::Merge Bpe::find_merge(int32_t left, int32_t right) const {
   if (merges_.empty()) return {};
-  const uint64_t pair = static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
-  return merges_[slot_of(pair)];
+  return merges_[slot_of(pair_of(left, right))];
 }
 
-Status Bpe::add_merge(std::string_view left, std::string_view right) {
+Status Bpe::add_merge(std::string_view joined, size_t left_size) {
   if (2 * (n_merges_ + size_t{1}) > merges_.size()) reserve_merges(2 * size_t{n_merges_} + 1);
-  const auto token_of = [&](std::string_view bytes) -> Result<int32_t> {
-    const int32_t token = vocabulary_.find(bytes);
-    if (token < 0) return bad_input("{} is not in the vocabulary", quoted(bytes));
-    return token;
-  };
-  TRY(const int32_t left_token, token_of(left));
-  TRY(const int32_t right_token, token_of(right));
-  std::string both(left);
-  TRY(const int32_t token, token_of(both.append(right)));
-  const uint64_t pair =
-      static_cast<uint64_t>(left_token) << 32 | static_cast<uint32_t>(right_token);
-  put({pair, n_merges_++, token});
+  int32_t tokens[3];
+  const std::string_view parts[] = {joined.substr(0, left_size), joined.substr(left_size), joined};
+  for (int i = 0; i < 3; ++i) {
+    tokens[i] = vocabulary_.find(parts[i]);
+    if (tokens[i] < 0) return bad_input("{} is not in the vocabulary", quoted(parts[i]));
+  }
+  put({pair_of(tokens[0], tokens[1]), n_merges_++, tokens[2]});
   return {};
 }
 

@@ -28,9 +28,10 @@ class Bpe {
   static Result<Bpe> make(Vocabulary vocabulary, WholeTokens whole);
 
   void reserve_merges(size_t n_merges);
-  // The next rank. Errors: a part or the joined token is not in the vocabulary. A pair that comes
-  // twice takes the later rank, as in the reference.
-  Status add_merge(std::string_view left, std::string_view right);
+  // The next rank: the first `left_size` bytes and the rest become one. Errors: a part or the
+  // joined token is not in the vocabulary. A pair that comes twice takes the later rank, as in the
+  // reference.
+  Status add_merge(std::string_view joined, size_t left_size);
 
   // Working memory of one caller, kept from piece to piece.
   struct Scratch {

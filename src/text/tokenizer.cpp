@@ -80,7 +80,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(TokenizerParts parts) {
 }
 
 Status add_printable(int64_t id, std::string_view printable, Vocabulary& vocabulary) {
-  if (auto bytes = bytes_of_printable(printable)) return vocabulary.add(id, std::move(*bytes));
+  std::string bytes;
+  if (append_bytes_of_printable(printable, bytes)) return vocabulary.add(id, std::move(bytes));
   return vocabulary.add_unsearchable(id, std::string(printable));
 }
 
@@ -92,10 +93,14 @@ Status add_merge_line(std::string_view line, Bpe& bpe) {
 }
 
 Status add_printable_merge(std::string_view left, std::string_view right, Bpe& bpe) {
-  for (const std::string_view part : {left, right})
-    if (part.empty() || !bytes_of_printable(part))
+  std::string joined;
+  size_t left_size = 0;
+  for (const std::string_view part : {left, right}) {
+    left_size = joined.size();
+    if (part.empty() || !append_bytes_of_printable(part, joined))
       return bad_input("{}: expected characters of the byte alphabet", quoted(part));
-  return bpe.add_merge(*bytes_of_printable(left), *bytes_of_printable(right));
+  }
+  return bpe.add_merge(joined, left_size);
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special) const {

@@ -30,18 +30,19 @@ uint32_t hash_of(std::string_view bytes) {
 
 }  // namespace
 
-std::optional<std::string> bytes_of_printable(std::string_view printable) {
-  std::string out;
-  out.reserve(printable.size());
-  for (size_t at = 0; at < printable.size();) {
-    const Utf8Step step = read_utf8(printable, at);
-    if (step.status != Utf8Status::kValid || step.code_point >= kByteOfPrintable.size() ||
-        kByteOfPrintable[step.code_point] < 0)
-      return std::nullopt;
-    out += static_cast<char>(kByteOfPrintable[step.code_point]);
-    at += step.length;
+bool append_bytes_of_printable(std::string_view printable, std::string& out) {
+  for (size_t at = 0; at < printable.size(); ++at) {
+    size_t character = static_cast<unsigned char>(printable[at]);
+    if (character >= 0x80) {  // the alphabet ends below U+0144: two bytes, the first C2 to C5
+      if (character < 0xc2 || character > 0xc5 || ++at == printable.size()) return false;
+      const size_t second = static_cast<unsigned char>(printable[at]);
+      if ((second & 0xc0) != 0x80) return false;
+      character = (character & 0x1f) << 6 | (second & 0x3f);
+    }
+    if (character >= kByteOfPrintable.size() || kByteOfPrintable[character] < 0) return false;
+    out += static_cast<char>(kByteOfPrintable[character]);
   }
-  return out;
+  return true;
 }
 
 std::string quoted(std::string_view bytes) {

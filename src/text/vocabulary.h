@@ -12,9 +12,9 @@
 
 namespace godwit::text {
 
-// The bytes that a string of the printable alphabet stands for; nullopt if a character is not of
-// it.
-std::optional<std::string> bytes_of_printable(std::string_view printable);
+// Appends the bytes that a string of the printable alphabet stands for; false (and part of them) if
+// a character is not of it.
+bool append_bytes_of_printable(std::string_view printable, std::string& out);
 
 // For messages: quotation marks around it, one line, at most 60 bytes of it.
 std::string quoted(std::string_view bytes);
