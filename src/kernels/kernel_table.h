@@ -1,4 +1,5 @@
-// KernelTable: the kernels of one instruction set, chosen once at start (context.h has `kernel_table(isa)`).
+// KernelTable: the kernels of one instruction set, chosen once at start (context.h has
+// `kernel_table(isa)`).
 #pragma once
 
 #include <span>

@@ -1,10 +1,12 @@
-// The declarations of all kernels, made from kernels.def, in plain C++: the only header of ours that files compiled for an
-// instruction set include (any inline function of a library would be compiled for that instruction set and might then be
-// the copy that baseline code calls).
+// The declarations of all kernels, made from kernels.def, in plain C++: the only header of ours
+// that files compiled for an instruction set include (any inline function of a library would be
+// compiled for that instruction set and might then be the copy that baseline code calls).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/tile_types.h"
 
 namespace godwit::kernels {
 
