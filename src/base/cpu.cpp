@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -26,6 +28,19 @@ constexpr std::array kIsas = {
     std::pair{Isa::kAvxVnni, std::string_view("avx-vnni")}, std::pair{Isa::kAvx512, std::string_view("avx512")},
     std::pair{Isa::kAvx512Vnni, std::string_view("avx512-vnni")}, std::pair{Isa::kNeon, std::string_view("neon")},
     std::pair{Isa::kNeonDot, std::string_view("neon-dot")}};
+
+#if defined(__x86_64__)
+// The two bits that clang 14's __builtin_cpu_supports has no name for. That the system keeps the wide registers is
+// told by "avx2".
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -75,13 +90,13 @@ Result<Isa> parse_isa(std::string_view wanted) {
 bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   switch (isa) {
     case Isa::kScalar: return true;
     case Isa::kAvx2: return avx2;
-    case Isa::kAvxVnni: return avx2 && __builtin_cpu_supports("avxvnni");
+    case Isa::kAvxVnni: return avx2 && has_avx_vnni();
     case Isa::kAvx512: return avx512;
     case Isa::kAvx512Vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
     default: return false;
