@@ -1,7 +1,8 @@
 // Picture: 8-bit RGB pixels from an encoded file, as the reference's processor reads them by path.
 //
-// JPEG, PNG, WebP, BMP, GIF (first frame). EXIF orientation applied, alpha dropped, palettes, grey, CMYK and 16-bit
-// converted (goldens/media/README.md). Limits are checked from the header, before memory is spent.
+// JPEG, PNG, WebP, BMP, GIF (first frame). EXIF orientation applied, alpha dropped, palettes, grey,
+// CMYK and 16-bit converted (goldens/media/README.md). Limits are checked from the header, before
+// memory is spent.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,9 @@ struct PictureLimits {
   int max_aspect = 200;                     // longer side over shorter
 };
 
-// `name` stands in messages. Errors: unknown format (names what the first bytes look like), cut short, over a limit.
-Result<Picture> decode_picture(std::string_view bytes, std::string_view name, const PictureLimits& limits = {});
+// `name` stands in messages. Errors: unknown format (names what the first bytes look like), cut
+// short, over a limit.
+Result<Picture> decode_picture(std::string_view bytes, std::string_view name,
+                               const PictureLimits& limits = {});
 
 }  // namespace godwit::media

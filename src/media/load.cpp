@@ -1,0 +1,101 @@
+#include "media/load.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "base/mapped_file.h"
+
+namespace godwit::media {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<std::vector<std::string>> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::string name = it->path().filename().string();
+    std::error_code ignored;
+    if (name[0] != '.' && !it->is_directory(ignored)) names.push_back(std::move(name));
+  }
+  if (error) return bad_input("{}: cannot read the folder: {}", folder, error.message());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<MediaFile> load_frames(const std::string& folder, double fps, const VideoLimits& limits) {
+  if (!(fps > 0))
+    return bad_input("{}: expected a positive number of frames a second, found {}", folder, fps);
+  TRY(const std::vector<std::string> names, names_in(folder));
+  if (names.empty()) return bad_input("{}: expected a folder of pictures, found it empty", folder);
+  MediaFile file{folder, nullptr, {}, fps};
+  size_t left = limits.max_bytes;
+  for (const std::string& name : names) {
+    TRY(std::string bytes, read_file((fs::path(folder) / name).string(), left));
+    left -= bytes.size();
+    file.frames.push_back(std::make_shared<const std::string>(std::move(bytes)));
+  }
+  return file;
+}
+
+Result<PatchedMedia> patches_from_frames(const MediaFile& file, PixelLimits limits,
+                                         const VideoSampling& sampling,
+                                         const PatchGeometry& geometry) {
+  const double fps = file.frames_per_second;
+  const std::vector<int> indices =
+      sample_frames(static_cast<int>(file.frames.size()), fps, sampling);
+  std::optional<ClipPatcher> patcher;
+  Size size{};
+  for (const int index : indices) {
+    const std::string name = fmt::format("{}, frame {}", file.name, index);
+    TRY(const Picture frame, decode_picture(*file.frames[index], name));
+    if (!patcher) {
+      size = {frame.height, frame.width};
+      auto created = ClipPatcher::create(indices, fps, size, limits, geometry);
+      if (!created) return in_context(file.name, std::move(created.error()));
+      patcher.emplace(std::move(*created));
+    }
+    if (frame.height != size.height || frame.width != size.width) {
+      return bad_input("{}: expected {} x {} as the first frame is, found {} x {}", name,
+                       size.width, size.height, frame.width, frame.height);
+    }
+    patcher->add(frame);
+  }
+  return patcher->finish();
+}
+
+}  // namespace
+
+Result<MediaFile> load_picture_file(const std::string& path, const PictureLimits& limits) {
+  TRY(std::string bytes, read_file(path, limits.max_bytes));
+  return MediaFile{path, std::make_shared<const std::string>(std::move(bytes)), {}, 0};
+}
+
+Result<MediaFile> load_video_path(const std::string& path, double fps, const VideoLimits& limits) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return load_frames(path, fps, limits);
+  TRY(std::string bytes, read_file(path, limits.max_bytes));
+  return MediaFile{path, std::make_shared<const std::string>(std::move(bytes)), {}, fps};
+}
+
+Result<PatchedMedia> patches_from_picture_file(const MediaFile& file, PixelLimits limits,
+                                               const PatchGeometry& geometry) {
+  TRY(const Picture picture, decode_picture(*file.bytes, file.name));
+  auto media = patches_from_picture(picture, limits, geometry);
+  if (!media) return in_context(file.name, std::move(media.error()));
+  return media;
+}
+
+Result<PatchedMedia> patches_from_video_file(const MediaFile& file, PixelLimits limits,
+                                             const VideoSampling& sampling,
+                                             const VideoLimits& video_limits,
+                                             const PatchGeometry& geometry) {
+  if (file.bytes)
+    return patches_from_video(*file.bytes, file.name, limits, sampling, video_limits, geometry);
+  if (file.frames.empty())
+    return bad_input("{}: expected a clip with frames, found none", file.name);
+  return patches_from_frames(file, limits, sampling, geometry);
+}
+
+}  // namespace godwit::media
