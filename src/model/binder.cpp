@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernels/pack.h"
 #include "tensor/blocks.h"
 
 namespace godwit::model {
@@ -31,13 +32,6 @@ std::string some_of(const std::vector<std::string>& items) {
   for (size_t i = 0; i < items.size() && i < kShown; ++i) text += (i ? ", " : "") + items[i];
   if (items.size() > kShown) text += fmt::format(" and {} more", items.size() - kShown);
   return text;
-}
-
-// What PackedMatrix::pack will use: rows are filled up to whole tiles.
-size_t packed_bytes(DType dtype, int64_t rows, int64_t columns) {
-  constexpr int64_t kTileRows = 16;
-  return (rows + kTileRows - 1) / kTileRows * kTileRows *
-         tensor::bytes_of(dtype, columns).value_or(0);
 }
 
 // Rows [first, first + rows) of a tensor read as a matrix.
@@ -151,7 +145,7 @@ const TensorView* Binder::take(const std::string& name, const Shape& shape) {
 }
 
 void Binder::pack_later(const TensorView& view, PackedMatrix& target) {
-  plan_.packed_bytes += packed_bytes(view.dtype, view.rows(), view.columns());
+  plan_.packed_bytes += kernels::packed_bytes(view.dtype, view.rows(), view.columns());
   loads_.push_back([view, &target](const kernels::Context& context) {
     target = PackedMatrix::pack(context, view);
     return target.bytes();
@@ -194,19 +188,23 @@ void Binder::mapped(const std::string& name, const Shape& shape, TensorView& tar
 
 void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
                              PackedMatrix& target) {
+  const int64_t values = int64_t{patch} * patch;
   const std::string second_name = name + ".1";
-  if (!has(second_name)) return stacked(name, {rows, 3, 2, patch, patch}, {{&target, rows}});
+  if (!has(second_name)) {
+    const TensorView* view = take(name, {rows, 3, 2, patch, patch});
+    if (view) pack_later({view->data, view->dtype, Shape{rows, 6 * values}}, target);
+    return;
+  }
   const TensorView* first = take(name, {rows, 3, patch, patch});
   const TensorView* second = take(second_name, {rows, 3, patch, patch});
   if (!first || !second) return;
-  const int64_t values = int64_t{patch} * patch;
   if (first->dtype != second->dtype || tensor::dtype_info(first->dtype).block_size != 1) {
     mismatched_.push_back(fmt::format("{}: expected two frames of one plain type, found {} and {}",
                                       name, tensor::dtype_info(first->dtype).name,
                                       tensor::dtype_info(second->dtype).name));
     return;
   }
-  plan_.packed_bytes += packed_bytes(first->dtype, rows, 6 * values);
+  plan_.packed_bytes += kernels::packed_bytes(first->dtype, rows, 6 * values);
   loads_.push_back([=, a = *first, b = *second, &target](const kernels::Context& context) {
     const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
     target = PackedMatrix::pack(context, {joined.data(), a.dtype, Shape{rows, 6 * values}});
