@@ -233,7 +233,7 @@ TEST(Tokenizer, LongRunsTakeLinearTime) {
   for (const std::string unit : {"a", " ", "\n", " \n", "=", "<", "<|im_", "\u0301\u0323", "\u4e2d",
                                  "'", "\x80", "1", "\u00a0", "ab"}) {
     std::string text;
-    while (text.size() < 1000000) text += unit;
+    while (text.size() < 500000) text += unit;
     const Ids ids = tokenizer.encode(text + "x");
     EXPECT_GT(ids.size(), 1000u);
     if (unit != "\x80" && unit != "\u0301\u0323") {
