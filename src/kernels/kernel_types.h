@@ -10,6 +10,9 @@
 
 namespace godwit::kernels {
 
+// How keys and values are stored in pages.
+enum KvType { kKvF32, kKvF16, kKvBF16, kKvQ8_0 };
+
 // The type of each kernel, `name_fn`.
 #define KERNEL(result, name, parameters) using name##_fn = result parameters;
 #include "kernels/kernels.def"

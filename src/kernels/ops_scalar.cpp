@@ -10,6 +10,8 @@ namespace godwit::kernels::scalar {
 // clang-format off: the order matters
 #include "kernels/vec_scalar.h"
 #include "kernels/rows.inl"
+#include "kernels/gemm.inl"
 #include "kernels/delta.inl"
+#include "kernels/attend.inl"
 // clang-format on
 }  // namespace godwit::kernels::scalar

@@ -1,6 +1,6 @@
 // Row kernels, written once over the vectors of vec_<isa>.h; included inside an instruction set's namespace.
 
-// Calls f(offset, full = true) for whole vectors of n values; the rest goes through load_n and store_n.
+// The last vector of n values may be short: load_tail and store_tail touch only what is there.
 #define FOR_VECTORS(i, n) for (int64_t i = 0; i < (n); i += kLanes)
 
 VEC_FN int lanes_left(int64_t i, int64_t n) { return static_cast<int>(n - i < kLanes ? n - i : kLanes); }
@@ -71,6 +71,10 @@ void add_scaled_row(const float* x, float scale, int64_t n, float* out) {
   FOR_VECTORS(i, n) store_tail(out, i, n, fma(load_tail(x, i, n), set1(scale), load_tail(out, i, n)));
 }
 
+void scale_row(const float* x, float scale, int64_t n, float* out) {
+  FOR_VECTORS(i, n) store_tail(out, i, n, mul(load_tail(x, i, n), set1(scale)));
+}
+
 void silu_mul_row(const float* gate, const float* up, int64_t n, float* out) {
   FOR_VECTORS(i, n) store_tail(out, i, n, mul(silu(load_tail(gate, i, n)), load_tail(up, i, n)));
 }
@@ -120,6 +124,11 @@ void l2_norm_row(const float* x, float eps, float scale, int64_t n, float* out) 
   FOR_VECTORS(i, n) store_tail(out, i, n, mul(mul(load_tail(x, i, n), factor), further));
 }
 
+// out = exp(x)
+void exp_row(const float* x, int64_t n, float* out) {
+  FOR_VECTORS(i, n) store_tail(out, i, n, exp(load_tail(x, i, n)));
+}
+
 // Causal convolution of four taps and SiLU over `rows` rows of a slice of channels (strides: of the whole rows). Row t of
 // the input followed backwards leads into state [3, channels], which moves on to the last three rows of (state, x).
 // Channels go in blocks whose four rows and taps stay in the first-level cache; out must not overlap x.
@@ -132,11 +141,11 @@ void conv_silu_rows(const float* x, int64_t x_stride, int64_t rows, const float*
     FOR_VECTORS(c, n) {
       Vec tap[4];
       if (lanes_left(c, n) == kLanes) {
-        load_taps(weight + 4 * (first + c), tap);
+        load_columns(weight + 4 * (first + c), 4, tap);
       } else {
         float rest[4 * kLanes] = {};
         for (int64_t j = 0; j < 4 * (n - c); ++j) rest[j] = weight[4 * (first + c) + j];
-        load_taps(rest, tap);
+        load_columns(rest, 4, tap);
       }
       for (int j = 0; j < 4; ++j) store(taps[j] + c, tap[j]);
     }

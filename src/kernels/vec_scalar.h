@@ -26,9 +26,10 @@ VEC_FN Vec load_f16(const uint16_t* p) { return f16_to_f32(*p); }
 VEC_FN void store_f16(uint16_t* p, Vec v) { *p = f32_to_f16(v); }
 VEC_FN Vec load_bf16(const uint16_t* p) { return bf16_to_f32(*p); }
 VEC_FN Vec load_i8(const int8_t* p) { return *p; }
-// The four taps of kLanes channels, from [channel][tap].
-VEC_FN void load_taps(const float* p, Vec taps[4]) {
-  for (int j = 0; j < 4; ++j) taps[j] = p[j];
+VEC_FN float f16_scale(const uint16_t* p) { return f16_to_f32(*p); }
+// Four columns of kLanes rows: out[j] lane i = p[i · stride + j].
+VEC_FN void load_columns(const float* p, int64_t, Vec out[4]) {
+  for (int j = 0; j < 4; ++j) out[j] = p[j];
 }
 // Sums of four vectors, side by side.
 VEC_FN void sum4(Vec a, Vec b, Vec c, Vec d, float* out) { out[0] = a, out[1] = b, out[2] = c, out[3] = d; }
