@@ -1,0 +1,408 @@
+// The products of all layouts, written once over the vector operations of an instruction set. Included inside
+// `namespace godwit::kernels::<isa> {` after a struct V (tile_<isa>.h) with:
+//
+//   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 / kParts output rows
+//   kGroupRows              rows of x multiplied at once; tiles(R) tiles are taken together for R rows
+//   Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 / kParts lanes of 32 bits
+//   Weight<wide>, Dot       codes made ready for dot products; a sum of dot products under way
+//
+// and the operations used below. TILE_FN forces a function into its caller: vectors then stay in registers. The order of additions is that of matmul_scalar.cpp, so all versions give the same bits.
+
+namespace {
+
+constexpr int kP = V::kParts;
+constexpr size_t kPrefetchBytes = 2048;  // ahead in each tile: two tiles cover the latency of memory at full speed
+
+// ---- layouts (tile_types.h). `codes` and `header` stand at the vector's part; j is the block's place in its group -------
+
+struct Nibbles {
+  static constexpr bool kWide = false, kHalves = false, kMins = false;
+  static constexpr int kLargest = 15;  // code
+  static constexpr int kShift = -1;    // the integer is code − 2^kShift; −1: the code itself
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    const V::Codes both = V::load(codes + 64 * (kStep % 4));
+    return kStep < 4 ? V::low_nibbles(both) : V::high_nibbles(both);
+  }
+};
+
+struct Q4_0 : Nibbles {
+  static constexpr TileShape kShape = kQ4Shape;
+  static constexpr int kShift = 3;
+  static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
+    return V::load_f16(header + 32 * j + 32 / kP * part);
+  }
+};
+
+struct Q8_0 : Q4_0 {
+  static constexpr TileShape kShape = kQ8Shape;
+  static constexpr bool kWide = true;
+  static constexpr int kLargest = 255, kShift = 7;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) { return V::load(codes + 64 * kStep); }
+};
+
+// Tables are stored with the offset added: codes are then unsigned like all others.
+alignas(16) constexpr uint8_t kNonLinear[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                                129, 141, 153, 166, 181, 197, 217, 241};
+alignas(16) constexpr uint8_t kE2M1[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+
+struct IQ4_NL : Q4_0 {
+  static constexpr bool kWide = true;
+  static constexpr int kLargest = 255, kShift = 7;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) { return V::lookup(kNonLinear, Nibbles::code<kStep>(codes)); }
+};
+
+struct MXFP4 : Nibbles {
+  static constexpr TileShape kShape = kQ4Shape;
+  static constexpr int kLargest = 28, kShift = 4;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) { return V::lookup(kE2M1, Nibbles::code<kStep>(codes)); }
+  static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
+    return V::load_bf16(header + 32 * j + 32 / kP * part);
+  }
+};
+
+struct Q4_K : Nibbles {
+  static constexpr TileShape kShape = kQ4KShape;
+  static constexpr bool kMins = true;
+  static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
+    return V::mul(V::load_f16(header + 32 / kP * part), V::load_u8(header + 64 + 16 * j + 16 / kP * part));
+  }
+  static TILE_FN V::Floats min(const uint8_t* header, int j, int part, int) {
+    return V::mul(V::load_f16(header + 32 + 32 / kP * part), V::load_u8(header + 192 + 16 * j + 16 / kP * part));
+  }
+};
+
+struct Q5_K : Q4_K {
+  static constexpr TileShape kShape = kQ5KShape;
+  static constexpr int kLargest = 31;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    return V::either(Nibbles::code<kStep>(codes), V::and_byte<0x10>(V::template shift<4 - kStep>(V::load(codes + 256))));
+  }
+};
+
+struct Q6_K : Nibbles {
+  static constexpr TileShape kShape = kQ6KShape;
+  static constexpr bool kHalves = true;
+  static constexpr int kLargest = 63, kShift = 5;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    const V::Codes top = V::load(codes + 256 + 64 * (kStep / 4));
+    return V::either(Nibbles::code<kStep>(codes), V::and_byte<0x30>(V::template shift<4 - 2 * (kStep % 4)>(top)));
+  }
+  static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int half) {
+    return V::mul(V::load_f16(header + 32 / kP * part), V::load_s8(header + 64 + 32 * j + 16 * half + 16 / kP * part));
+  }
+};
+
+struct IQ4_XS : IQ4_NL {
+  static constexpr TileShape kShape = kIQ4XSShape;
+  static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
+    return V::mul(V::load_f16(header + 32 / kP * part), V::load_s8(header + 64 + 16 * j + 16 / kP * part));
+  }
+};
+
+struct Generic : Nibbles {
+  static constexpr TileShape kShape = kGenericShape;
+  static constexpr bool kHalves = true, kMins = true;
+  static constexpr int kLargest = 31;
+  template <int kStep>
+  static TILE_FN V::Codes code(const uint8_t* codes) { return V::load(codes + 64 * kStep); }
+  static TILE_FN V::Floats scale(const uint8_t* header, int, int part, int half) {
+    return V::load_f32(header + 64 * half + 64 / kP * part);
+  }
+  static TILE_FN V::Floats min(const uint8_t* header, int, int part, int half) {
+    return V::load_f32(header + 128 + 64 * half + 64 / kP * part);
+  }
+};
+
+// ---- block formats: N vectors of output rows (tiles × parts) times R rows of x ----------------------------------------
+
+template <class F, int kStep, int kOrder, int R, int N>
+TILE_FN void add_step(const uint8_t* const (&codes)[N], const uint8_t* x, int x_rows, V::Dot (&dots)[R][N]) {
+  V::Weight<F::kWide> weights[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; ++n) weights[n] = V::template weight<F::kWide>(F::template code<kStep>(codes[n]));
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const V::Codes four = V::broadcast4(x + 4 * ((4 + kStep) * x_rows + r));
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) V::template add<F::kLargest, kOrder>(dots[r][n], weights[n], four);
+  }
+}
+
+// −Σ of the codes of x that half `half` of a block (or all of it) covers, in every lane.
+template <class F>
+TILE_FN V::Ints negated_sum(const uint8_t* x, int x_rows, int r, int half) {
+  const V::Ints first = V::broadcast_i32(x + 4 * ((F::kHalves ? 3 : 1) * x_rows + r));
+  return F::kHalves && half ? V::sub_i32(V::broadcast_i32(x + 4 * (x_rows + r)), first) : first;
+}
+
+template <class F, int R, int N>
+TILE_FN void start(const uint8_t* x, int x_rows, int half, V::Dot (&dots)[R][N]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    V::Ints initial = V::zero();
+    if constexpr (F::kShift >= 0 && V::template starts_with_offset<F::kWide>())
+      initial = V::template shift_i32<F::kShift>(negated_sum<F>(x, x_rows, r, half));
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) V::start(dots[r][n], initial);
+  }
+}
+
+template <class F, int R, int N>
+TILE_FN void finish(const uint8_t* const (&headers)[N], int j, const uint8_t* x, int x_rows, int half, V::Dot (&dots)[R][N],
+                   V::Floats (&totals)[R][N]) {
+  V::Floats scales[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; ++n) scales[n] = F::scale(headers[n], j, n % kP, half);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    V::Ints last = V::zero();
+    constexpr bool kAddsOffset = F::kShift >= 0 && V::template ends_with_offset<F::kWide>();
+    if constexpr (kAddsOffset) last = V::template shift_i32<F::kShift>(negated_sum<F>(x, x_rows, r, half));
+    const V::Floats x_scale = V::broadcast_f32(x + 4 * r);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) {
+      V::Ints sum = V::template finish<F::kLargest>(dots[r][n]);
+      if constexpr (kAddsOffset) sum = V::add_i32(sum, last);
+      totals[r][n] = V::fma(V::to_float(sum), V::mul(scales[n], x_scale), totals[r][n]);
+    }
+  }
+}
+
+template <class F, int R, int N>
+TILE_FN void subtract_mins(const uint8_t* const (&headers)[N], int j, const uint8_t* x, int x_rows,
+                          V::Floats (&totals)[R][N]) {
+#pragma GCC unroll 2
+  for (int half = 0; half < (F::kHalves ? 2 : 1); ++half) {
+    V::Floats mins[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) mins[n] = F::min(headers[n], j, n % kP, half);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      if constexpr (F::kHalves) {
+        const V::Floats scaled = V::mul(V::broadcast_f32(x + 4 * r), V::to_float(negated_sum<F>(x, x_rows, r, half)));
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) totals[r][n] = V::fma(mins[n], scaled, totals[r][n]);
+      } else {
+        const V::Floats scaled = V::broadcast_f32(x + 4 * (2 * x_rows + r));
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) totals[r][n] = V::fnma(mins[n], scaled, totals[r][n]);
+      }
+    }
+  }
+}
+
+template <class F, int R, int N>
+TILE_FN void add_block(const uint8_t* const (&headers)[N], const uint8_t* const (&codes)[N], int j, const uint8_t* x,
+                      int x_rows, V::Floats (&totals)[R][N]) {
+  V::Dot dots[R][N];
+  start<F>(x, x_rows, 0, dots);
+  if constexpr (F::kHalves) {
+    add_step<F, 0, 0>(codes, x, x_rows, dots);
+    add_step<F, 1, 1>(codes, x, x_rows, dots);
+    add_step<F, 2, 2>(codes, x, x_rows, dots);
+    add_step<F, 3, 3>(codes, x, x_rows, dots);
+    finish<F>(headers, j, x, x_rows, 0, dots, totals);
+    start<F>(x, x_rows, 1, dots);
+    add_step<F, 4, 0>(codes, x, x_rows, dots);
+    add_step<F, 5, 1>(codes, x, x_rows, dots);
+    add_step<F, 6, 2>(codes, x, x_rows, dots);
+    add_step<F, 7, 3>(codes, x, x_rows, dots);
+    finish<F>(headers, j, x, x_rows, 1, dots, totals);
+  } else {  // steps that share a byte of nibbles follow each other
+    add_step<F, 0, 0>(codes, x, x_rows, dots);
+    add_step<F, 4, 1>(codes, x, x_rows, dots);
+    add_step<F, 1, 2>(codes, x, x_rows, dots);
+    add_step<F, 5, 3>(codes, x, x_rows, dots);
+    add_step<F, 2, 4>(codes, x, x_rows, dots);
+    add_step<F, 6, 5>(codes, x, x_rows, dots);
+    add_step<F, 3, 6>(codes, x, x_rows, dots);
+    add_step<F, 7, 7>(codes, x, x_rows, dots);
+    finish<F>(headers, j, x, x_rows, 0, dots, totals);
+  }
+  if constexpr (F::kMins) subtract_mins<F>(headers, j, x, x_rows, totals);
+}
+
+// Tiles [tile, tile + T) (the last one twice if there is no more) times rows [row, row + R) of the group.
+template <class F, int T, int R>
+__attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int row) {
+  constexpr int N = T * kP;
+  constexpr size_t kHeader = F::kShape.header_bytes, kCodes = F::kShape.code_bytes;
+  const uint8_t* bases[T];
+  for (int t = 0; t < T; ++t) bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
+  const int x_rows = V::kWholeGroups ? R : p.rows;
+  const uint8_t* x = static_cast<const uint8_t*>(p.x) + 4 * row;
+  V::Floats totals[R][N];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) totals[r][n] = V::zero_f32();
+  const int64_t blocks = p.columns / kBlockColumns;
+  size_t at = 0;  // in each tile
+  for (int64_t block = 0; block < blocks;) {
+    const uint8_t* headers[N];
+    for (int n = 0; n < N; ++n) headers[n] = bases[n / kP] + at;
+    at += kHeader;
+    const int in_group = blocks - block < F::kShape.group ? static_cast<int>(blocks - block) : F::kShape.group;
+    for (int j = 0; j < in_group; ++j, at += kCodes, x += kActivationBlockBytes * x_rows) {
+      const uint8_t* codes[N];
+      for (int n = 0; n < N; ++n) codes[n] = bases[n / kP] + at + 64 / kP * (n % kP);
+      if constexpr (R <= V::kPrefetchRows) {
+        // Past the end of these tiles come the next ones, T tiles further on.
+        const size_t ahead = at + kPrefetchBytes;
+        const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
+        for (int t = 0; t < T; ++t) {
+          for (size_t line = 0; line < kCodes; line += 64) V::prefetch(bases[t] + place + line);
+          if (j == 0)
+            for (size_t line = 64; line <= kHeader; line += 64) V::prefetch(bases[t] + place - line);
+        }
+      }
+      add_block<F>(headers, codes, j, x, x_rows, totals);
+    }
+    block += in_group;
+  }
+  for (int r = 0; r < R; ++r)
+    for (int n = 0; n < N; ++n)
+      if (tile + n / kP < p.tile_count)
+        V::store(p.sums + ((row + r) * p.tile_count + tile + n / kP) * kTileRows + kTileRows / kP * (n % kP), totals[r][n]);
+}
+
+// ---- plain types -------------------------------------------------------------------------------------------------------
+
+// Two columns at once, because BF16 interleaves them. `at` is bytes into the tile, at the vector's part.
+struct F32 {
+  static constexpr int kColumnBytes = 64;
+  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
+    *even = V::load_f32(tile + 64 / kP * part);
+    *odd = V::load_f32(tile + 64 + 64 / kP * part);
+  }
+};
+struct F16 {
+  static constexpr int kColumnBytes = 32;
+  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
+    *even = V::load_f16(tile + 32 / kP * part);
+    *odd = V::load_f16(tile + 32 + 32 / kP * part);
+  }
+};
+struct BF16 {
+  static constexpr int kColumnBytes = 32;
+  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
+    V::split_bf16(tile + 64 / kP * part, even, odd);
+  }
+};
+
+template <class F, int T, int R>
+__attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int row) {
+  constexpr int N = T * kP;
+  const uint8_t* bases[T];
+  for (int t = 0; t < T; ++t) bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
+  const float* x[R];
+  for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(p.x) + (row + r) * p.x_stride;
+  V::Floats totals[R][N], run[R][N];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) totals[r][n] = V::zero_f32();
+  for (int64_t first = 0; first < p.columns; first += kRunColumns) {
+    const int64_t end = first + kRunColumns < p.columns ? first + kRunColumns : p.columns;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) run[r][n] = V::zero_f32();
+    int64_t k = first;
+    for (; k + 2 <= end; k += 2) {
+      const size_t at = k * F::kColumnBytes;
+      V::Floats even[N], odd[N];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) F::load2(bases[n / kP] + at, n % kP, &even[n], &odd[n]);
+      if constexpr (R <= V::kPrefetchRows) {
+        const size_t ahead = at + kPrefetchBytes;
+        const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
+        for (int t = 0; t < T; ++t)
+          for (int line = 0; line < 2 * F::kColumnBytes; line += 64) V::prefetch(bases[t] + place + line);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const V::Floats x0 = V::broadcast_f32(x[r] + k), x1 = V::broadcast_f32(x[r] + k + 1);
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) run[r][n] = V::fma(odd[n], x1, V::fma(even[n], x0, run[r][n]));
+      }
+    }
+    if (k < end) {  // the last column of an odd number: alone
+      V::Floats even[N], odd[N];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) F::load2(bases[n / kP] + k * F::kColumnBytes, n % kP, &even[n], &odd[n]);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) run[r][n] = V::fma(even[n], V::broadcast_f32(x[r] + k), run[r][n]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) totals[r][n] = V::add(totals[r][n], run[r][n]);
+  }
+  for (int r = 0; r < R; ++r)
+    for (int n = 0; n < N; ++n)
+      if (tile + n / kP < p.tile_count)
+        V::store(p.sums + ((row + r) * p.tile_count + tile + n / kP) * kTileRows + kTileRows / kP * (n % kP), totals[r][n]);
+}
+
+// ---- from a call's tiles and rows to the functions above -----------------------------------------------------------------
+
+struct Blocks {
+  template <class F, int T, int R>
+  static void run(const TileProduct& p, int tile, int row) { block_tiles<F, T, R>(p, tile, row); }
+};
+struct Plains {
+  template <class F, int T, int R>
+  static void run(const TileProduct& p, int tile, int row) { plain_tiles<F, T, R>(p, tile, row); }
+};
+
+template <class Kind, class F, int R>
+void rows_at_once(const TileProduct& p, int row) {
+  constexpr int T = V::tiles(R);
+  for (int tile = 0; tile < p.tile_count; tile += T) Kind::template run<F, T, R>(p, tile, row);
+}
+
+template <class Kind, class F>
+void product(const TileProduct& p) {
+  for (int row = 0; row < p.rows;) {
+    // As even as possible: 6 rows where 4 fit are 3 + 3.
+    const int left = p.rows - row, parts = (left + V::kGroupRows - 1) / V::kGroupRows, rows = (left + parts - 1) / parts;
+    switch (rows) {
+      case 1: rows_at_once<Kind, F, 1>(p, row); break;
+      case 2: rows_at_once<Kind, F, 2>(p, row); break;
+      case 3: rows_at_once<Kind, F, 3>(p, row); break;
+      default:
+        if constexpr (V::kGroupRows >= 4) {
+          if (rows == 4) rows_at_once<Kind, F, 4>(p, row);
+        }
+        if constexpr (V::kGroupRows >= 6) {
+          if (rows == 5) rows_at_once<Kind, F, 5>(p, row);
+          if (rows == 6) rows_at_once<Kind, F, 6>(p, row);
+        }
+    }
+    row += rows;
+  }
+}
+
+}  // namespace
+
+void product_f32(const TileProduct& p) { product<Plains, F32>(p); }
+void product_f16(const TileProduct& p) { product<Plains, F16>(p); }
+void product_bf16(const TileProduct& p) { product<Plains, BF16>(p); }
+void product_q8_0(const TileProduct& p) { product<Blocks, Q8_0>(p); }
+void product_q4_0(const TileProduct& p) { product<Blocks, Q4_0>(p); }
+void product_iq4_nl(const TileProduct& p) { product<Blocks, IQ4_NL>(p); }
+void product_mxfp4(const TileProduct& p) { product<Blocks, MXFP4>(p); }
+void product_q4_k(const TileProduct& p) { product<Blocks, Q4_K>(p); }
+void product_q5_k(const TileProduct& p) { product<Blocks, Q5_K>(p); }
+void product_q6_k(const TileProduct& p) { product<Blocks, Q6_K>(p); }
+void product_iq4_xs(const TileProduct& p) { product<Blocks, IQ4_XS>(p); }
+void product_generic(const TileProduct& p) { product<Blocks, Generic>(p); }
