@@ -24,8 +24,10 @@ class Folder {
   ~Folder() { std::filesystem::remove_all(path_); }
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
-  // Writes a file and gives its path.
+  // Writes a file and gives its path. A new file each time: ext4 writes one that was truncated to
+  // the disk at once.
   std::string put(const std::string& name, const std::string& bytes) const {
+    std::filesystem::remove(path_ / name);
     std::ofstream(path_ / name, std::ios::binary) << bytes;
     return *this / name;
   }
