@@ -8,6 +8,7 @@
 
 #include "tests/text/golden_text.h"
 #include "tests/text/small_tokenizer.h"
+#include "text/token_lines.h"
 
 namespace godwit::text {
 namespace {
@@ -253,6 +254,42 @@ TEST(Tokenizer, TheDemonstrationModelsOwnReadsBack) {
     const Ids ids = (*tokenizer)->encode(line.find("text")->as_string());
     EXPECT_EQ((*tokenizer)->decode(ids), line.find("decoded")->as_string());
   }
+}
+
+// The official files write merges as lines and keep the last seven added tokens in the config.
+TEST(Tokenizer, TheOfficialFormOfTheFilesGivesTheSame) {
+  Json json = *checkpoint::parse_json(unpack_golden("tokenizer.json"));
+  Json& added = at(json, {"added_tokens"});
+  Json decoder = Json::object();
+  ASSERT_EQ(added.items().size(), 33u);
+  for (size_t i = 0; i < 33; ++i)
+    decoder.set(added.items()[i].find("id")->literal(), added.items()[i]);
+  added.items().resize(26);
+  for (Json& merge : at(json, {"model", "merges"}).items())
+    merge = Json::string(merge.items()[0].as_string() + " " + merge.items()[1].as_string());
+  const auto tokenizer = make(json, Json::object({{"added_tokens_decoder", decoder}}).dump());
+  EXPECT_EQ(tokenizer->vocabulary_size(), 248077);
+  EXPECT_TRUE(tokenizer->is_special(248076));
+  for (const auto& line : parse_lines(unpack_golden("tokenizer.jsonl")))
+    ASSERT_EQ(tokenizer->encode(line.find("text")->as_string()), ids_of(*line.find("ids")));
+}
+
+TEST(TokenLines, ReadAndWriteJson) {
+  const auto tokenizer = make(small_tokenizer_json());
+  const auto tokenize = [&](std::string_view line) {
+    return tokenize_line(*tokenizer, line, SpecialTokens::kRecognise);
+  };
+  EXPECT_EQ(*tokenize(R"("a\u0062<|end|>\n")"), "[97,98,260,10]");
+  EXPECT_EQ(*tokenize(R"("")"), "[]");
+  EXPECT_EQ(*tokenize_line(*tokenizer, R"("<think>")", SpecialTokens::kPlain),
+            "[60,116,104,105,110,107,62]");
+  EXPECT_EQ(tokenize("[1]").error().message, "expected a JSON string, found another value");
+  EXPECT_FALSE(tokenize("\"a"));
+  EXPECT_EQ(*detokenize_line(*tokenizer, "[258, 260, 10, 200]"), "\"hell<|end|>\\n\ufffd\"");
+  EXPECT_EQ(detokenize_line(*tokenizer, "[1, 263]").error().message,
+            "item 1: expected an id from 0 to 262, found 263");
+  EXPECT_FALSE(detokenize_line(*tokenizer, "[1.5]"));
+  EXPECT_FALSE(detokenize_line(*tokenizer, "{}"));
 }
 
 // The metadata that the official converter writes for a tokenizer.json.
