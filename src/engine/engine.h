@@ -1,4 +1,5 @@
-// Engine: the only door. One engine thread owns model, caches, scheduler and sampler; requests go in, events come out.
+// Engine: the only door. One engine thread owns model, caches, scheduler and sampler; requests go
+// in, events come out.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +15,22 @@
 namespace godwit::engine {
 
 struct EngineOptions {
-  std::string model;        // folder or .gguf
-  std::string mmproj;       // empty: found beside a .gguf
-  int threads = 0;          // 0: chosen from the processor's topology
-  int64_t context = 0;      // longest sequence; 0: what the model allows, at most 32,768
+  std::string model;            // folder or .gguf
+  std::string mmproj;           // empty: found beside a .gguf
+  int threads = 0;              // 0: chosen from the processor's topology
+  int64_t context = 0;          // longest sequence; 0: what the model allows, at most 32,768
   std::string kv_type = "f16";  // f32, f16, bf16, q8
-  int prefill_chunk = 512;  // tokens of one forward() at most
-  int max_sequences = 8;    // decoding at the same time
-  int queue_limit = 64;     // waiting requests; beyond: refused
-  size_t cache_bytes = 0;   // for pages and snapshots; 0: a quarter of the free memory, at most what the context needs × sequences
+  int prefill_chunk = 512;      // tokens of one forward() at most
+  int max_sequences = 8;        // decoding at the same time
+  int queue_limit = 64;         // waiting requests; beyond: refused
+  size_t cache_bytes = 0;  // for pages and snapshots; 0: a quarter of the free memory, at most what
+                           // the context needs × sequences
   bool prefix_cache = true;
-  std::string cache_folder; // spilled prefixes; empty: not kept on disk
+  // Assistant turns that a client sends back: "kept" uses the tokens that were generated if they
+  // say the same, so that nothing is computed again; "official" renders them as the template does
+  // (which drops earlier reasoning).
+  std::string history = "kept";
+  std::string cache_folder;  // spilled prefixes; empty: not kept on disk
 };
 
 struct MemoryPlan {  // bytes
@@ -34,7 +40,8 @@ struct MemoryPlan {  // bytes
 
 struct ModelInfo {
   std::string name, path, template_name, template_note;
-  int64_t parameters = 0, text_parameters = 0, vision_parameters = 0, mtp_parameters = 0, context = 0, vocabulary = 0;
+  int64_t parameters = 0, text_parameters = 0, vision_parameters = 0, mtp_parameters = 0,
+          context = 0, vocabulary = 0;
   int layers = 0, attention_layers = 0, hidden = 0, experts = 0;
   bool vision = false, drafting = false;
   std::string weight_types;  // "BF16" or "Q4_K, Q6_K, F32"
@@ -57,9 +64,11 @@ class Generation {
   virtual ~Generation() = default;
   virtual std::optional<Event> next() = 0;  // waits; nullopt after kDone or kError was taken
   virtual std::optional<Event> poll() = 0;  // does not wait; nullopt: nothing now
-  // Called (from the engine thread; must not block) whenever an event was added. Set before the first wait.
+  // Called (from the engine thread; must not block) whenever an event was added. Set before the
+  // first wait.
   virtual void on_event(std::function<void()> notify) = 0;
-  virtual void cancel() = 0;                // a flag that the engine reads between steps; kDone (kCancelled) follows
+  virtual void
+  cancel() = 0;  // a flag that the engine reads between steps; kDone (kCancelled) follows
 };
 
 class Engine {
@@ -78,7 +87,8 @@ class Engine {
   // Any thread.
   virtual std::vector<int32_t> tokenize(const std::string& text, bool recognise_special) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
-  virtual Result<std::string> render(const GenerationRequest& request) const = 0;  // the prompt's text
+  virtual Result<std::string> render(
+      const GenerationRequest& request) const = 0;  // the prompt's text
 };
 
 }  // namespace godwit::engine

@@ -1,4 +1,5 @@
-// GenerationRequest and what comes back: the language of the engine's door. No JSON texts, no sockets.
+// GenerationRequest and what comes back: the language of the engine's door. No JSON texts, no
+// sockets.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +15,15 @@
 
 namespace godwit::engine {
 
-// Unset fields take the model's defaults (generation_config.json, else greedy off: temperature 1, top-k 20, top-p 0.95).
+// Unset fields take the model's defaults (generation_config.json, else greedy off: temperature 1,
+// top-k 20, top-p 0.95).
 struct SamplingOptions {
   std::optional<float> temperature;  // 0: greedy
   std::optional<int> top_k;          // 0: off
   std::optional<float> top_p, min_p;
   std::optional<float> presence_penalty, frequency_penalty, repetition_penalty;
   std::map<int32_t, float> logit_bias;
-  std::optional<uint64_t> seed;      // unset: drawn; the answer tells which
+  std::optional<uint64_t> seed;  // unset: drawn; the answer tells which
 };
 
 enum class Thinking { kAuto, kOn, kOff };  // auto: as the checkpoint's template has it
@@ -31,18 +33,18 @@ struct GenerationRequest {
   std::vector<text::ChatMessage> messages;
   std::vector<checkpoint::Json> tools;
   text::TemplateOptions template_options;
-  std::optional<std::string> raw_text;             // special tokens recognised
+  std::optional<std::string> raw_text;  // special tokens recognised
   std::optional<std::vector<int32_t>> raw_ids;
 
   SamplingOptions sampling;
   Thinking thinking = Thinking::kAuto;
-  std::optional<int> thinking_budget;              // tokens; then the thought is closed and the answer begins
-  int max_tokens = -1;                             // −1: to the end of the context
-  std::vector<std::string> stop;                   // the answer ends before the first of them
-  bool ignore_end = false;                         // go on after an end token (bench)
-  int logprobs = -1;                               // ≥ 0: log-probability of each token and of this many alternatives
-  bool parse_output = true;                        // reasoning, content and tool calls apart; false: all is content
-  std::string cache_key;                           // free text for logs
+  std::optional<int> thinking_budget;  // tokens; then the thought is closed and the answer begins
+  int max_tokens = -1;                 // −1: to the end of the context
+  std::vector<std::string> stop;       // the answer ends before the first of them
+  bool ignore_end = false;             // go on after an end token (bench)
+  int logprobs = -1;         // ≥ 0: log-probability of each token and of this many alternatives
+  bool parse_output = true;  // reasoning, content and tool calls apart; false: all is content
+  std::string cache_key;     // free text for logs
 };
 
 enum class FinishReason { kStop, kStopString, kLength, kToolCalls, kCancelled, kError };
@@ -66,10 +68,13 @@ struct Timings {  // seconds
 struct Event {
   enum class Kind {
     kPromptProgress,  // done, total: prompt tokens computed so far
-    kReasoning, kContent,                              // text
-    kToolCallBegin, kToolArguments, kToolCallEnd,      // index; text: name, piece of the arguments' JSON
-    kDone,            // finish, usage, timings, seed
-    kError,           // error
+    kReasoning,
+    kContent,  // text
+    kToolCallBegin,
+    kToolArguments,
+    kToolCallEnd,  // index; text: name, piece of the arguments' JSON
+    kDone,         // finish, usage, timings, seed
+    kError,        // error
   };
   Kind kind = Kind::kContent;
   std::string text;
@@ -77,7 +82,7 @@ struct Event {
   int done = 0, total = 0;
   std::vector<TokenLogprob> logprobs;  // of the tokens behind this text
   FinishReason finish = FinishReason::kStop;
-  std::string stop_string;             // which one, if kStopString
+  std::string stop_string;  // which one, if kStopString
   Usage usage;
   Timings timings;
   uint64_t seed = 0;

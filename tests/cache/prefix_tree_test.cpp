@@ -126,7 +126,7 @@ TEST_F(PrefixTreeTest, RandomOperationsAgreeWithAListOfAllThatWasKept) {
   };
   std::vector<Running> running;
   int64_t reused = 0, evictions = 0, continued = 0;
-  for (int step = 0; step < 6000; ++step) {
+  for (int step = 0; step < 12000; ++step) {
     if (running.size() < 4 && random() % 3 == 0) {
       // A new text: some other's beginning and something new.
       std::vector<int32_t> text;

@@ -1,0 +1,19 @@
+// XXH3 hashes: checksums of what is written to disk, and keys of content. No defence against an
+// attacker.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace godwit::cache {
+
+struct Hash128 {
+  uint64_t low = 0, high = 0;
+  auto operator<=>(const Hash128&) const = default;
+};
+
+Hash128 hash_bytes(std::string_view bytes);
+Hash128 hash_bytes(const void* data, size_t size);
+
+}  // namespace godwit::cache

@@ -1,0 +1,240 @@
+// The engine's threads: a few that prepare requests, and the one that runs them.
+//
+//   submit() ─► waiting ─► [prepare threads] ─► inbox ─► [engine thread: EngineCore::step()] ─►
+//   events
+#include "engine/engine.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/engine_core.h"
+#include "engine/event_channel.h"
+#include "engine/prepare.h"
+
+namespace godwit::engine {
+namespace {
+
+constexpr size_t kVisionBytes = size_t{256} << 20;
+constexpr int kPrepareThreads = 2;
+
+class EngineImpl final : public Engine {
+ public:
+  explicit EngineImpl(EngineOptions options)
+      : options_(std::move(options)), vision_(kVisionBytes) {}
+  ~EngineImpl() override;
+  Status load();
+
+  Result<std::shared_ptr<Generation>> submit(GenerationRequest request) override;
+  const ModelInfo& info() const override { return info_; }
+  EngineStats stats() const override;
+  std::vector<int32_t> tokenize(const std::string& text, bool recognise_special) const override {
+    return tokenizer_->encode(
+        text, recognise_special ? text::SpecialTokens::kRecognise : text::SpecialTokens::kPlain);
+  }
+  std::string detokenize(const std::vector<int32_t>& ids) const override {
+    return tokenizer_->decode(ids);
+  }
+  Result<std::string> render(const GenerationRequest& request) const override;
+
+ private:
+  struct Waiting {
+    GenerationRequest request;
+    std::shared_ptr<EventChannel> channel;
+    Clock::time_point submitted;
+  };
+  void prepare_loop();
+  void engine_loop();
+  void prepare_one(Waiting waiting);
+  static void push_error(EventChannel& channel, Error error);
+
+  const EngineOptions options_;
+  checkpoint::ModelFiles files_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  Conventions conventions_;
+  Settings settings_;
+  ModelInfo info_;
+  std::unique_ptr<ComputePool> pool_;
+  std::unique_ptr<model::Model> model_;
+  VisionStore vision_;
+  TurnMemory turns_;
+  std::unique_ptr<EngineCore> core_;
+
+  // Shared by the threads.
+  mutable std::mutex mutex_;
+  std::condition_variable to_prepare_, to_run_;
+  std::deque<Waiting> waiting_;
+  std::deque<std::unique_ptr<Sequence>> inbox_;
+  int64_t preparing_ = 0, refused_ = 0;
+  EngineStats stats_;
+  bool stopping_ = false, woken_ = false;
+  std::vector<std::thread> threads_;
+};
+
+Status EngineImpl::load() {
+  if (options_.history != "kept" && options_.history != "official") {
+    return bad_input("history: expected kept or official, found {}", options_.history);
+  }
+  TRY(files_, checkpoint::open_model_files(options_.model, options_.mmproj));
+  TRY(const model::ModelConfig config, model::read_config(files_));
+  TRY(const model::WeightPlan plan, model::Model::plan(files_));
+  TRY(settings_, settle(options_, config, plan));
+  TRY(tokenizer_, open_tokenizer(files_));
+  if (tokenizer_->vocabulary_size() > config.text.vocab_size) {
+    return bad_input("{}: expected a tokenizer of at most {} ids, found {}", options_.model,
+                     config.text.vocab_size, tokenizer_->vocabulary_size());
+  }
+  TRY(conventions_, read_conventions(files_, *tokenizer_));
+  pool_ = std::make_unique<ComputePool>(settings_.threads);
+  TRY(const Isa isa, isa_from_environment());
+  TRY(model_, model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}));
+  info_ = describe(files_, model_->config(), plan, conventions_.chat_template, settings_);
+  if (!info_.template_note.empty()) log_warn("{}: {}", options_.model, info_.template_note);
+  if (!plan.note.empty()) log_info("{}: {}", options_.model, plan.note);
+  TRY(core_, EngineCore::create(
+                 {*model_, settings_, conventions_, *tokenizer_, options_, vision_, turns_}));
+  stats_ = core_->stats();
+  for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(); });
+  threads_.emplace_back([this] { engine_loop(); });
+  return {};
+}
+
+EngineImpl::~EngineImpl() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  to_prepare_.notify_all();
+  to_run_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  // Whoever still waits for events gets an end.
+  for (Waiting& waiting : waiting_)
+    push_error(*waiting.channel, {"the engine is closing", ErrorKind::kFailed});
+  for (auto& sequence : inbox_)
+    push_error(*sequence->channel, {"the engine is closing", ErrorKind::kFailed});
+  if (core_) core_->fail_all("the engine is closing");
+}
+
+void EngineImpl::push_error(EventChannel& channel, Error error) {
+  Event event;
+  event.kind = Event::Kind::kError;
+  event.error = std::move(error);
+  channel.push(std::move(event));
+}
+
+Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request) {
+  const int prompts =
+      !request.messages.empty() + request.raw_text.has_value() + request.raw_ids.has_value();
+  if (prompts != 1)
+    return bad_input("prompt: expected one of messages, text and ids, found {}", prompts);
+  auto channel = std::make_shared<EventChannel>();
+  {
+    const std::lock_guard lock(mutex_);
+    const int64_t waiting =
+        static_cast<int64_t>(waiting_.size() + inbox_.size()) + preparing_ + stats_.waiting;
+    if (waiting >= options_.queue_limit) {
+      ++refused_;
+      return failed("the queue is full: {} requests are waiting", waiting);
+    }
+    channel->set_wake([this] {
+      const std::lock_guard wake_lock(mutex_);
+      woken_ = true;
+      to_run_.notify_one();
+    });
+    waiting_.push_back({std::move(request), channel, Clock::now()});
+  }
+  to_prepare_.notify_one();
+  return channel;
+}
+
+void EngineImpl::prepare_loop() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    to_prepare_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) return;
+    Waiting waiting = std::move(waiting_.front());
+    waiting_.pop_front();
+    ++preparing_;
+    lock.unlock();
+    prepare_one(std::move(waiting));
+  }
+}
+
+void EngineImpl::prepare_one(Waiting waiting) {
+  auto prepared =
+      prepare({*tokenizer_, conventions_, model_->config(), model_->has_vision(), settings_.context,
+               options_.prefill_chunk, options_.history == "official", vision_, turns_},
+              waiting.request);
+  if (!prepared) {
+    push_error(*waiting.channel, std::move(prepared.error()));
+    const std::lock_guard lock(mutex_);
+    --preparing_;
+    return;
+  }
+  auto sequence = std::make_unique<Sequence>(std::move(*prepared), waiting.channel, *tokenizer_,
+                                             conventions_.markup);
+  sequence->submitted = waiting.submitted;
+  {
+    const std::lock_guard lock(mutex_);
+    --preparing_;
+    inbox_.push_back(std::move(sequence));
+  }
+  to_run_.notify_one();
+}
+
+void EngineImpl::engine_loop() {
+  for (;;) {
+    std::deque<std::unique_ptr<Sequence>> arrived;
+    {
+      std::unique_lock lock(mutex_);
+      stats_ = core_->stats();
+      to_run_.wait(lock, [&] { return stopping_ || !inbox_.empty() || !core_->idle() || woken_; });
+      if (stopping_) return;
+      woken_ = false;
+      arrived.swap(inbox_);
+      stats_.waiting += static_cast<int64_t>(arrived.size());  // until the step has counted them
+    }
+    for (auto& sequence : arrived) core_->add(std::move(sequence));
+    core_->step();
+  }
+}
+
+EngineStats EngineImpl::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.refused = refused_;
+  stats.waiting += static_cast<int64_t>(waiting_.size() + inbox_.size()) + preparing_;
+  return stats;
+}
+
+Result<std::string> EngineImpl::render(const GenerationRequest& request) const {
+  if (request.raw_text) return *request.raw_text;
+  if (request.raw_ids) return tokenizer_->decode(*request.raw_ids);
+  TRY(const auto rendered,
+      text::render_tolerant(conventions_.chat_template.version, request.messages, request.tools,
+                            template_options(request)));
+  return rendered.text();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options) {
+  auto engine = std::make_unique<EngineImpl>(options);
+  TRY_STATUS(engine->load());
+  return engine;
+}
+
+Result<ModelInfo> Engine::plan(const EngineOptions& options) {
+  TRY(const checkpoint::ModelFiles files,
+      checkpoint::open_model_files(options.model, options.mmproj));
+  TRY(const model::ModelConfig config, model::read_config(files));
+  TRY(const model::WeightPlan weights, model::Model::plan(files));
+  TRY(const Settings settings, settle(options, config, weights));
+  return describe(files, config, weights, chat_template_of(files), settings);
+}
+
+}  // namespace godwit::engine

@@ -1,0 +1,339 @@
+#include "engine/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace godwit::engine {
+namespace {
+
+SchedulerLimits scheduler_limits(const EngineOptions& options) {
+  const int64_t chunk = options.prefill_chunk, grain = std::min<int64_t>(64, chunk);
+  return {.prefill_tokens = chunk,
+          .mixed_tokens = std::max(grain, chunk / 4),
+          .max_sequences = options.max_sequences,
+          .page_tokens = kPageTokens,
+          .grain = grain};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EngineCore>> EngineCore::create(const Parts& parts) {
+  TRY(auto pool,
+      cache::PagePool::create(parts.settings.geometry.page_bytes(), parts.settings.pages));
+  return std::unique_ptr<EngineCore>(new EngineCore(parts, std::move(pool)));
+}
+
+EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool)
+    : parts_(parts),
+      pool_(std::move(pool)),
+      blocks_(cache::block_floats(parts.settings.geometry)),
+      tree_(parts.settings.geometry, *pool_),
+      scheduler_(scheduler_limits(parts.options)),
+      runner_(parts.model, parts.settings, parts.vision),
+      newline_(parts.tokenizer.encode("\n")) {
+  update_stats();
+}
+
+void EngineCore::add(std::unique_ptr<Sequence> sequence) {
+  sequence->id = next_id_++;
+  sequence->usage.prompt_tokens = static_cast<int>(sequence->prompt_tokens);
+  for (const PreparedMedia& media : sequence->prompt.media) {
+    sequence->usage.vision_tokens +=
+        static_cast<int>(media.rows_per_slice * static_cast<int64_t>(media.slices.size()));
+  }
+  sequence->timings.prepare = sequence->prompt.seconds;
+  scheduler_.add(sequence->id, sequence->length(), sequence->prompt.stops);
+  ++stats_.requests;
+  stats_.prompt_tokens += sequence->prompt_tokens;
+  sequences_.emplace(sequence->id, std::move(sequence));
+}
+
+void EngineCore::step() {
+  drop_cancelled();
+  admit();
+  std::vector<Runner::Work> work = reserve_step();
+  if (!work.empty()) {
+    for (const Runner::Work& item : work)
+      item.sequence->timings.vision += runner_.encode_media(item);
+    const auto begin = Clock::now();
+    const bool prefill =
+        std::any_of(work.begin(), work.end(), [](const auto& w) { return w.count > 1; });
+    runner_.run(work);
+    (prefill ? stats_.prefill_seconds : stats_.decode_seconds) += seconds_since(begin);
+    size_t row = 0;
+    for (const Runner::Work& item : work) {
+      after_share(item);
+      if (item.wants_logits) take_token(*item.sequence, runner_.logits(row++));
+    }
+  }
+#ifdef GODWIT_CHECKED
+  verify();
+#endif
+  update_stats();
+}
+
+void EngineCore::drop_cancelled() {
+  for (auto at = sequences_.begin(); at != sequences_.end();) {
+    Sequence& sequence = *(at++)->second;  // finish() takes it out
+    if (sequence.channel->cancelled()) finish(sequence, FinishReason::kCancelled);
+  }
+}
+
+void EngineCore::admit() {
+  while (const auto id = scheduler_.admit(pool_->free() + tree_.evictable_pages()))
+    start(*sequences_.at(*id));
+}
+
+void EngineCore::start(Sequence& sequence) {
+  if (!sequence.was_started) {
+    sequence.was_started = true;
+    sequence.started = Clock::now();
+    sequence.timings.queued =
+        std::max(0.0, seconds_since(sequence.submitted) - sequence.timings.prepare);
+  }
+  sequence.memory =
+      std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_);
+  if (parts_.options.prefix_cache) attach_prefix(sequence);
+  scheduler_.started(sequence.id, sequence.memory->length());
+  for (int64_t stop : sequence.branch_stops) scheduler_.add_stop(sequence.id, stop);
+}
+
+bool EngineCore::attach_prefix(Sequence& sequence) {
+  const auto keys = sequence.keys(sequence.length());
+  const cache::PrefixMatch match = tree_.find(keys, sequence.length() - 1);
+  const bool is_first = sequence.answer_tokens() == 0;
+  if (is_first) sequence.usage.reuse_note = reuse_note(sequence, match);
+  // A place where others parted before earns a snapshot, if going on from there would save much.
+  if (match.branch_seen >= 2) {
+    const int64_t stop = scheduler_.on_grain(sequence.id, match.matched);
+    if (stop >= match.position + kPageTokens) sequence.branch_stops.insert(stop);
+  }
+  if (match.position == 0) return false;
+  // What was found must not be given away while a page is made free for the copy of the partial
+  // one.
+  for (cache::PageId page : match.pages) pool_->retain(page);
+  for (cache::PageId page : match.snapshot.pages) pool_->retain(page);
+  const bool attached =
+      tree_.evict(1) && sequence.memory->attach(match.position, match.pages, match.snapshot);
+  for (cache::PageId page : match.pages) pool_->release(page);
+  for (cache::PageId page : match.snapshot.pages) pool_->release(page);
+  if (attached && is_first) {
+    sequence.usage.reused_tokens = static_cast<int>(match.position);
+    stats_.reused_tokens += match.position;
+  }
+  return attached;
+}
+
+// Why no more was reused: where the tokens parted from what is known, or that no snapshot was left
+// nearer.
+std::string EngineCore::reuse_note(const Sequence& sequence,
+                                   const cache::PrefixMatch& match) const {
+  const int64_t most = sequence.prompt_tokens - 1;
+  if (match.position >= std::min(match.matched, most) && !match.diverged) return {};
+  std::string place = "the prompt";
+  for (const auto& [begin, name] : sequence.prompt.sections) {
+    if (begin <= match.matched) place = name;
+  }
+  std::string note = match.diverged ? fmt::format("diverged at {} after {} of {} tokens", place,
+                                                  match.matched, sequence.prompt_tokens)
+                                    : fmt::format("{} of {} tokens are known", match.matched,
+                                                  sequence.prompt_tokens);
+  if (match.position < match.matched) {
+    note += match.position > 0 ? fmt::format("; nearest snapshot at {}", match.position)
+                               : std::string("; no snapshot before");
+  }
+  return note;
+}
+
+// Plans a step and makes room for it; takes memory from the youngest as long as there is too
+// little.
+std::vector<Runner::Work> EngineCore::reserve_step() {
+  for (;;) {
+    const Scheduler::Step step = scheduler_.plan(pool_->free() + tree_.evictable_pages());
+    if (step.preempt) {
+      preempt(*step.preempt);
+      continue;
+    }
+    std::vector<Runner::Work> work;
+    for (const Scheduler::Share& share : step.work) {
+      Sequence& sequence = *sequences_.at(share.id);
+      CHECK(tree_.evict(sequence.memory->pages_needed(share.count)) &&
+            sequence.memory->reserve(share.count));
+      const bool last = sequence.memory->length() + share.count == sequence.length();
+      work.push_back({&sequence, share.count, last});
+    }
+    return work;
+  }
+}
+
+void EngineCore::preempt(Scheduler::Id id) {
+  sequences_.at(id)->memory.reset();
+  scheduler_.preempted(id);
+  log_info("request {}: preempted, pages ran out", id);
+}
+
+void EngineCore::after_share(const Runner::Work& work) {
+  Sequence& sequence = *work.sequence;
+  scheduler_.computed(sequence.id, work.count);
+  const int64_t done = sequence.memory->length();
+  if (done <= sequence.prompt_tokens) {
+    Event event;
+    event.kind = Event::Kind::kPromptProgress;
+    event.done = static_cast<int>(done);
+    event.total = static_cast<int>(sequence.prompt_tokens);
+    sequence.channel->push(std::move(event));
+  }
+  const auto& stops = sequence.prompt.stops;
+  if (std::binary_search(stops.begin(), stops.end(), done) || sequence.branch_stops.contains(done))
+    keep_snapshot(sequence);
+}
+
+// Keeps what was computed so far in the tree. Pages run short: it is not kept.
+void EngineCore::keep_snapshot(Sequence& sequence) {
+  const int64_t done = sequence.memory->length();
+  if (!parts_.options.prefix_cache || done == 0) return;
+  const auto keys = sequence.keys(done);
+  if (tree_.has_snapshot(keys) || !tree_.evict(cache::snapshot_pages(parts_.settings.geometry)))
+    return;
+  auto snapshot = sequence.memory->snapshot();
+  if (!snapshot) return;
+  tree_.insert(keys, sequence.memory->pages(), std::move(*snapshot));
+  sequence.memory->publish();
+}
+
+bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
+  if (sequence.answer_tokens() == 0) {
+    sequence.first_token = Clock::now();
+    sequence.timings.first_token = seconds_since(sequence.submitted);
+    sequence.timings.prefill = seconds_since(sequence.started) - sequence.timings.vision;
+  }
+  if (sequence.answer_tokens() >= sequence.prompt.max_new_tokens) {
+    finish(sequence, FinishReason::kLength);
+    return false;
+  }
+  const TokenLimits limits{
+      std::min<int32_t>(parts_.tokenizer.vocabulary_size(), static_cast<int32_t>(logits.size())),
+      parts_.conventions.undecodable};
+  const auto position = static_cast<uint64_t>(sequence.answer_tokens());
+  std::vector<float> raw;
+  if (sequence.prompt.logprobs >= 0) raw.assign(logits.begin(), logits.begin() + limits.decodable);
+  const int32_t id = sample(logits, sequence.prompt.sampling, sequence.counts, limits, position);
+  std::optional<TokenLogprob> logprob;
+  if (!raw.empty()) logprob = log_probabilities(raw, id, sequence.prompt.logprobs);
+
+  const auto& ends = parts_.conventions.markup.ends;
+  if (!sequence.prompt.ignore_end && std::find(ends.begin(), ends.end(), id) != ends.end()) {
+    sequence.ids.push_back(id);  // part of the turn, though never computed here
+    finish(sequence, FinishReason::kStop);
+    return false;
+  }
+  if (!append(sequence, id, std::move(logprob))) return false;
+  if (sequence.answer.over_budget()) {
+    for (int32_t forced : parts_.conventions.markup.close_think) {
+      if (!append(sequence, forced, std::nullopt)) return false;
+    }
+  }
+  return true;
+}
+
+bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob) {
+  sequence.ids.push_back(id);
+  sequence.counts.add_answer(id);
+  ++sequence.usage.completion_tokens;
+  ++stats_.generated_tokens;
+  scheduler_.append(sequence.id, 1);
+  std::vector<Event> events;
+  sequence.answer.push(id, std::move(logprob), events);
+  for (Event& event : events) sequence.channel->push(std::move(event));
+  if (sequence.answer.stopped_by()) {
+    finish(sequence, FinishReason::kStopString);
+    return false;
+  }
+  if (sequence.answer_tokens() >= sequence.prompt.max_new_tokens) {
+    finish(sequence, FinishReason::kLength);
+    return false;
+  }
+  return true;
+}
+
+void EngineCore::finish(Sequence& sequence, FinishReason reason) {
+  std::vector<Event> events;
+  sequence.answer.finish(events);
+  for (Event& event : events) sequence.channel->push(std::move(event));
+  if (sequence.memory) keep_snapshot(sequence);
+  if (reason == FinishReason::kStop || reason == FinishReason::kLength) remember_turn(sequence);
+
+  Event done;
+  done.kind = Event::Kind::kDone;
+  done.finish = reason == FinishReason::kStop && sequence.answer.called_tools()
+                    ? FinishReason::kToolCalls
+                    : reason;
+  done.stop_string = sequence.answer.stopped_by().value_or("");
+  done.usage = sequence.usage;
+  done.usage.reasoning_tokens = sequence.answer.reasoning_tokens();
+  const auto media = static_cast<int>(sequence.prompt.media.size());
+  done.usage.pictures_reused = media - done.usage.pictures_encoded;
+  stats_.pictures_encoded += done.usage.pictures_encoded;
+  stats_.pictures_reused += done.usage.pictures_reused;
+  if (sequence.answer_tokens() > 0) sequence.timings.decode = seconds_since(sequence.first_token);
+  done.timings = sequence.timings;
+  done.seed = sequence.prompt.sampling.seed;
+  const auto channel = sequence.channel;
+  remove(sequence.id);
+  channel->push(std::move(done));
+}
+
+void EngineCore::remember_turn(const Sequence& sequence) {
+  const int64_t begin = sequence.prompt.answer_begin;
+  if (begin < 0 || sequence.answer_tokens() == 0 || !sequence.prompt.answer.parse) return;
+  Turn turn{sequence.answer.message(), {sequence.ids.begin() + begin, sequence.ids.end()}};
+  // Closed as the template closes a turn.
+  if (const auto end = parts_.tokenizer.id_of("<|im_end|>"); end && turn.tokens.back() != *end)
+    turn.tokens.push_back(*end);
+  turn.tokens.insert(turn.tokens.end(), newline_.begin(), newline_.end());
+  parts_.turns.remember(hash_keys(std::span(sequence.prompt.keys).first(begin)), std::move(turn));
+}
+
+void EngineCore::remove(Scheduler::Id id) {
+  scheduler_.remove(id);
+  sequences_.erase(id);
+}
+
+void EngineCore::fail_all(const std::string& reason) {
+  for (auto& [id, sequence] : sequences_) {
+    Event event;
+    event.kind = Event::Kind::kError;
+    event.error = {reason, ErrorKind::kFailed};
+    sequence->channel->push(std::move(event));
+    scheduler_.remove(id);
+  }
+  sequences_.clear();
+}
+
+// Every page is free, or held by exactly those that say so.
+void EngineCore::verify() const {
+  std::map<cache::PageId, int> held;
+  for (const auto& [id, sequence] : sequences_) {
+    if (!sequence->memory) continue;
+    for (cache::PageId page : sequence->memory->pages()) ++held[page];
+  }
+  tree_.verify([&](cache::PageId page) {
+    const auto found = held.find(page);
+    return found == held.end() ? 0 : found->second;
+  });
+}
+
+void EngineCore::update_stats() {
+  stats_.running = scheduler_.running();
+  stats_.waiting = scheduler_.waiting();
+  stats_.pages_total = pool_->total();
+  stats_.pages_used = pool_->used();
+  stats_.snapshots = tree_.snapshots();
+  stats_.snapshot_bytes = tree_.snapshots() * cache::snapshot_pages(parts_.settings.geometry) *
+                          static_cast<int64_t>(pool_->page_bytes());
+}
+
+}  // namespace godwit::engine

@@ -1,0 +1,73 @@
+// EngineCore: what the engine thread owns and does, one step at a time. Not for any other thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cache/page_pool.h"
+#include "cache/prefix_tree.h"
+#include "engine/runner.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "engine/settings.h"
+#include "engine/turn_memory.h"
+
+namespace godwit::engine {
+
+class EngineCore {
+ public:
+  struct Parts {
+    const model::Model& model;
+    const Settings& settings;
+    const Conventions& conventions;
+    const text::Tokenizer& tokenizer;
+    const EngineOptions& options;
+    VisionStore& vision;
+    TurnMemory& turns;
+  };
+  static Result<std::unique_ptr<EngineCore>> create(const Parts& parts);
+
+  void add(std::unique_ptr<Sequence> sequence);
+  bool idle() const { return sequences_.empty(); }
+  // Takes out what was cancelled, lets in what fits, runs one forward() and hands out the events.
+  void step();
+  void fail_all(const std::string& reason);  // every request ends with an error
+
+  const EngineStats& stats() const { return stats_; }
+
+ private:
+  EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool);
+
+  void drop_cancelled();
+  void admit();
+  void start(Sequence& sequence);
+  bool attach_prefix(Sequence& sequence);
+  std::string reuse_note(const Sequence& sequence, const cache::PrefixMatch& match) const;
+  std::vector<Runner::Work> reserve_step();
+  void preempt(Scheduler::Id id);
+  void after_share(const Runner::Work& work);
+  void keep_snapshot(Sequence& sequence);
+  // One more token. False: the answer is over (finished).
+  bool take_token(Sequence& sequence, std::span<float> logits);
+  bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
+  void finish(Sequence& sequence, FinishReason reason);
+  void remember_turn(const Sequence& sequence);
+  void remove(Scheduler::Id id);
+  void verify() const;
+  void update_stats();
+
+  const Parts parts_;
+  std::unique_ptr<cache::PagePool> pool_;
+  cache::BlockPool blocks_;
+  cache::PrefixTree tree_;
+  Scheduler scheduler_;
+  Runner runner_;
+  std::map<Scheduler::Id, std::unique_ptr<Sequence>> sequences_;
+  Scheduler::Id next_id_ = 1;
+  std::vector<int32_t> newline_;  // what the template puts behind a turn
+  EngineStats stats_;
+};
+
+}  // namespace godwit::engine

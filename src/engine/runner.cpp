@@ -1,0 +1,124 @@
+#include "engine/runner.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "model/workspace.h"
+
+namespace godwit::engine {
+
+Runner::Runner(const model::Model& model, const Settings& settings, VisionStore& vision)
+    : model_(model),
+      settings_(settings),
+      vision_(vision),
+      vocabulary_(model.config().text.vocab_size),
+      hidden_(model.config().text.hidden_size),
+      workspace_(model.make_workspace(settings.workspace)),
+      logits_(static_cast<size_t>(settings.workspace.max_logit_rows) * vocabulary_) {}
+
+Runner::~Runner() = default;
+
+void Runner::run(std::span<const Work> work) {
+  ids_.clear();
+  positions_.clear();
+  sequences_.clear();
+  vision_row_.clear();
+  vision_rows_.clear();
+  logit_rows_.clear();
+  for (const Work& item : work) {
+    add_tokens(item);
+    if (item.wants_logits) logit_rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
+  }
+  model::Batch batch{.ids = ids_,
+                     .positions = positions_,
+                     .sequences = sequences_,
+                     .geometry = &settings_.geometry,
+                     .logit_rows = logit_rows_};
+  if (!vision_rows_.empty()) {
+    batch.vision = {vision_rows_.data(), static_cast<int64_t>(vision_rows_.size() / hidden_),
+                    static_cast<int64_t>(hidden_)};
+    batch.vision_row = vision_row_;
+  }
+  const auto rows = static_cast<int64_t>(logit_rows_.size()),
+             columns = static_cast<int64_t>(vocabulary_);
+  model_.forward(batch, *workspace_, {.logits = {logits_.data(), rows, columns, columns}});
+  for (const Work& item : work) item.sequence->memory->advance(item.count);
+}
+
+void Runner::add_tokens(const Work& work) {
+  Sequence& sequence = *work.sequence;
+  const int64_t begin = sequence.memory->length(), end = begin + work.count;
+  CHECK(work.count > 0 && end <= sequence.length());
+  const size_t first_row = ids_.size();
+  sequences_.push_back(
+      {static_cast<int64_t>(first_row), work.count, sequence.memory->view(work.count)});
+  ids_.insert(ids_.end(), sequence.ids.begin() + begin, sequence.ids.begin() + end);
+  for (int64_t i = begin; i < end; ++i) positions_.push_back(sequence.position(i));
+  vision_row_.resize(ids_.size(), -1);
+  add_vision_rows(sequence, begin, end, first_row);
+}
+
+// Rows for the pads among tokens [begin, end), the first of which is row `first_row` of the batch.
+void Runner::add_vision_rows(const Sequence& sequence, int64_t begin, int64_t end,
+                             size_t first_row) {
+  for (const PreparedMedia& media : sequence.prompt.media) {
+    for (size_t slice = 0; slice < media.slices.size(); ++slice) {
+      const int64_t first = std::max(begin, media.slices[slice]);
+      const int64_t last = std::min(end, media.slices[slice] + media.rows_per_slice);
+      if (first >= last) continue;
+      CHECK(media.rows);
+      const int64_t row =
+          static_cast<int64_t>(slice) * media.rows_per_slice + (first - media.slices[slice]);
+      const auto at = static_cast<int32_t>(vision_rows_.size() / hidden_);
+      const auto source = media.rows->begin() + row * static_cast<int64_t>(hidden_);
+      vision_rows_.insert(vision_rows_.end(), source,
+                          source + (last - first) * static_cast<int64_t>(hidden_));
+      for (int64_t i = first; i < last; ++i) {
+        vision_row_[first_row + (i - begin)] = at + static_cast<int32_t>(i - first);
+      }
+    }
+  }
+}
+
+double Runner::encode_media(const Work& work) {
+  Sequence& sequence = *work.sequence;
+  const int64_t begin = sequence.memory->length(), end = begin + work.count;
+  const auto started = Clock::now();
+  bool encoded = false;
+  for (PreparedMedia& media : sequence.prompt.media) {
+    const bool touched = std::any_of(media.slices.begin(), media.slices.end(), [&](int64_t first) {
+      return first < end && first + media.rows_per_slice > begin;
+    });
+    if (!touched || media.rows) continue;
+    media.rows = vision_.rows(media.facts->content);  // another request may have been first
+    if (!media.rows) {
+      CHECK(media.patches);
+      const media::Grid& grid = media.patches->grid;
+      const int64_t patches = grid.patches(), columns = model_.config().vision->patch_values();
+      if (patches > vision_patches_) {
+        vision_patches_ = patches;
+        vision_workspace_.reset();
+        vision_workspace_ = model_.make_workspace({.max_tokens = 1,
+                                                   .max_logit_rows = 1,
+                                                   .max_context = 1,
+                                                   .max_patches = patches,
+                                                   .max_segment = patches});
+      }
+      auto rows = std::make_shared<VisionRows>(static_cast<size_t>(grid.t * media.rows_per_slice) *
+                                               hidden_);
+      const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
+      model_.encode_vision({media.patches->pixel_values.data(), patches, columns}, grids,
+                           *vision_workspace_,
+                           {rows->data(), grid.t * media.rows_per_slice,
+                            static_cast<int64_t>(hidden_), static_cast<int64_t>(hidden_)});
+      vision_.keep_rows(media.facts->content, rows);
+      media.rows = std::move(rows);
+      encoded = true;
+      ++sequence.usage.pictures_encoded;
+    }
+    media.patches.reset();
+  }
+  return encoded ? seconds_since(started) : 0;
+}
+
+}  // namespace godwit::engine

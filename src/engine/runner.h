@@ -1,0 +1,50 @@
+// Runner: shares of sequences → one Batch → logits. Keeps the workspaces, so that a step allocates
+// nothing of size.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "engine/settings.h"
+#include "model/model.h"
+
+namespace godwit::engine {
+
+class Runner {
+ public:
+  Runner(const model::Model& model, const Settings& settings, VisionStore& vision);
+  ~Runner();
+
+  struct Work {
+    Sequence* sequence;
+    int64_t count;      // of its next tokens; pages are reserved
+    bool wants_logits;  // of the last of them
+  };
+  // Memories are advanced. logits(i) belongs to the i-th that wanted them, until the next call; the
+  // caller may change them.
+  void run(std::span<const Work> work);
+  std::span<float> logits(size_t i) { return {logits_.data() + i * vocabulary_, vocabulary_}; }
+
+  // Rows of the vision tower for all media that a share touches. Returns the seconds it took.
+  double encode_media(const Work& work);
+
+ private:
+  void add_tokens(const Work& work);
+  void add_vision_rows(const Sequence& sequence, int64_t begin, int64_t end, size_t first_row);
+
+  const model::Model& model_;
+  const Settings& settings_;
+  VisionStore& vision_;
+  const size_t vocabulary_, hidden_;
+  std::unique_ptr<model::Workspace> workspace_, vision_workspace_;
+  int64_t vision_patches_ = 0;           // what the second is made for
+  tensor::AlignedBuffer<float> logits_;  // [max_logit_rows, vocabulary]
+  std::vector<int32_t> ids_, vision_row_, logit_rows_;
+  std::vector<model::Position> positions_;
+  std::vector<model::BatchSequence> sequences_;
+  std::vector<float> vision_rows_;  // [v, hidden]
+};
+
+}  // namespace godwit::engine

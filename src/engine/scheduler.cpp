@@ -1,0 +1,156 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace godwit::engine {
+
+void Scheduler::add(Id id, int64_t length, std::vector<int64_t> stops) {
+  CHECK(length > 0 && std::is_sorted(stops.begin(), stops.end()));
+  waiting_.push_back(
+      {.id = id, .arrival = arrivals_++, .length = length, .stops = std::move(stops)});
+}
+
+void Scheduler::remove(Id id) {
+  const auto same = [id](const Sequence& s) { return s.id == id; };
+  CHECK(std::erase_if(waiting_, same) + std::erase_if(running_, same) == 1);
+}
+
+Scheduler::Sequence& Scheduler::find(Id id) {
+  const auto at = std::find_if(running_.begin(), running_.end(),
+                               [id](const Sequence& s) { return s.id == id; });
+  CHECK_MSG(at != running_.end(), "the sequence is not running");
+  return *at;
+}
+
+std::optional<Scheduler::Id> Scheduler::admit(int64_t pages_free) {
+  if (waiting_.empty() || running() >= limits_.max_sequences) return std::nullopt;
+  Sequence& next = waiting_.front();
+  // Room for all that it knows, and for those running to go on by a page each: else it would be
+  // preempted at once.
+  if (!running_.empty() && pages_of(next.length) + running() + 1 > pages_free) return std::nullopt;
+  const auto place = std::find_if(running_.begin(), running_.end(),
+                                  [&](const Sequence& s) { return s.arrival > next.arrival; });
+  const Id id = next.id;
+  running_.insert(place, std::move(next));
+  waiting_.erase(waiting_.begin());
+  return id;
+}
+
+void Scheduler::started(Id id, int64_t computed) {
+  Sequence& sequence = find(id);
+  CHECK(computed >= 0 && computed < sequence.length);
+  sequence.computed = sequence.segment = computed;
+}
+
+void Scheduler::computed(Id id, int64_t tokens) {
+  Sequence& sequence = find(id);
+  CHECK(tokens > 0 && tokens <= sequence.left());
+  sequence.computed += tokens;
+  if (std::binary_search(sequence.stops.begin(), sequence.stops.end(), sequence.computed))
+    sequence.segment = sequence.computed;
+}
+
+void Scheduler::append(Id id, int64_t tokens) { find(id).length += tokens; }
+
+void Scheduler::preempted(Id id) {
+  Sequence sequence = find(id);
+  std::erase_if(running_, [id](const Sequence& s) { return s.id == id; });
+  sequence.computed = sequence.segment = 0;
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const Sequence& s) { return s.arrival > sequence.arrival; });
+  waiting_.insert(place, std::move(sequence));
+}
+
+int64_t Scheduler::on_grain(Id id, int64_t position) const {
+  const Sequence& sequence = find(id);
+  int64_t start = sequence.segment;
+  for (int64_t stop : sequence.stops) {
+    if (stop > start && stop <= position) start = stop;
+  }
+  return start + (position - start) / limits_.grain * limits_.grain;
+}
+
+void Scheduler::add_stop(Id id, int64_t position) {
+  Sequence& sequence = find(id);
+  if (position <= sequence.computed || position >= sequence.length ||
+      position != on_grain(id, position))
+    return;
+  const auto place = std::lower_bound(sequence.stops.begin(), sequence.stops.end(), position);
+  if (place == sequence.stops.end() || *place != position) sequence.stops.insert(place, position);
+}
+
+// Tokens that the sequence may compute with so many rows.
+int64_t Scheduler::chunk(const Sequence& sequence, int64_t budget) const {
+  const auto stop =
+      std::upper_bound(sequence.stops.begin(), sequence.stops.end(), sequence.computed);
+  const int64_t end =
+      stop == sequence.stops.end() ? sequence.length : std::min(*stop, sequence.length);
+  const int64_t left = end - sequence.computed;
+  if (left <= budget) return left;
+  const int64_t aligned =
+      (sequence.computed - sequence.segment + budget) / limits_.grain * limits_.grain;
+  return std::max<int64_t>(0, aligned - (sequence.computed - sequence.segment));
+}
+
+// Shares in order of arrival, as if there were pages enough.
+std::vector<Scheduler::Share> Scheduler::divide() const {
+  std::vector<Share> shares(running_.size());
+  std::vector<size_t> prefilling;
+  bool decoding = false;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Sequence& sequence = running_[i];
+    shares[i] = {sequence.id, 0};
+    if (sequence.left() == 0) continue;  // waits for its next token
+    if (sequence.left() <= limits_.decode_tokens) {
+      shares[i].count = chunk(sequence, sequence.left());
+      decoding = true;
+    } else {
+      prefilling.push_back(i);
+    }
+  }
+  if (prefilling.empty()) return shares;
+  int64_t budget =
+      decoding ? std::min(limits_.mixed_tokens, limits_.prefill_tokens) : limits_.prefill_tokens;
+  const size_t oldest = prefilling.front();
+  const int64_t half =
+      prefilling.size() == 1 ? budget : std::max(budget / 2, std::min(budget, limits_.grain));
+  shares[oldest].count = chunk(running_[oldest], half);
+  budget -= shares[oldest].count;
+  std::stable_sort(prefilling.begin() + 1, prefilling.end(),
+                   [&](size_t a, size_t b) { return running_[a].left() < running_[b].left(); });
+  for (auto i = prefilling.begin() + 1; i != prefilling.end() && budget > 0; ++i) {
+    shares[*i].count = chunk(running_[*i], budget);
+    budget -= shares[*i].count;
+  }
+  return shares;
+}
+
+Scheduler::Step Scheduler::plan(int64_t pages_free) const {
+  Step step;
+  std::vector<Share> shares = divide();
+  // In order of arrival, as long as there are pages.
+  bool lacking = false;  // someone older than the youngest
+  for (size_t i = 0; i < shares.size(); ++i) {
+    if (shares[i].count == 0) continue;
+    const Sequence& sequence = running_[i];
+    const int64_t pages =
+        pages_of(sequence.computed + shares[i].count) - pages_of(sequence.computed);
+    if (pages > pages_free) {
+      lacking = lacking || i + 1 < shares.size();
+      continue;
+    }
+    pages_free -= pages;
+    step.work.push_back(shares[i]);
+  }
+  // The youngest pays when someone older cannot go on. If only itself cannot, it waits in its
+  // place. The oldest alone always fits: the pool holds one whole context.
+  if (lacking) {
+    step.work.clear();
+    step.preempt = running_.back().id;
+  }
+  return step;
+}
+
+}  // namespace godwit::engine

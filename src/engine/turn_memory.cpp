@@ -1,0 +1,81 @@
+#include "engine/turn_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace godwit::engine {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+// Arguments as an object, also if the client sent them as a string.
+checkpoint::Json arguments_of(const text::ToolCall& call) {
+  if (!call.arguments.is_string()) return call.arguments;
+  auto parsed = checkpoint::parse_json(call.arguments.as_string());
+  return parsed ? std::move(*parsed) : call.arguments;
+}
+
+}  // namespace
+
+cache::Hash128 hash_keys(std::span<const cache::Key> keys) {
+  return cache::hash_bytes(keys.data(), keys.size_bytes());
+}
+
+bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage& sent) {
+  std::string content;
+  for (const auto& part : sent.content) {
+    if (part.kind != text::ContentPart::Kind::kText) return false;
+    content += part.text;
+  }
+  std::string_view said = content, reasoning = sent.reasoning_content
+                                                   ? std::string_view(*sent.reasoning_content)
+                                                   : "";
+  constexpr std::string_view kOpen = "<think>", kClose = "</think>";
+  if (const size_t close = said.rfind(kClose);
+      close != std::string_view::npos && !sent.reasoning_content) {
+    reasoning = trimmed(said.substr(0, close));  // some clients keep the thought in the content
+    if (reasoning.starts_with(kOpen)) reasoning.remove_prefix(kOpen.size());
+    said.remove_prefix(close + kClose.size());
+  }
+  if (trimmed(said) != trimmed(generated.content)) return false;
+  if (!trimmed(reasoning).empty() && trimmed(reasoning) != trimmed(generated.reasoning_content))
+    return false;
+  return std::equal(generated.tool_calls.begin(), generated.tool_calls.end(),
+                    sent.tool_calls.begin(), sent.tool_calls.end(),
+                    [](const auto& a, const auto& b) {
+                      return a.name == b.name && a.arguments == arguments_of(b);
+                    });
+}
+
+void TurnMemory::remember(const cache::Hash128& before, Turn turn) {
+  const std::lock_guard lock(mutex_);
+  tokens_ += turn.tokens.size();
+  entries_.push_front({before, std::move(turn)});
+  index_.emplace(before, entries_.begin());
+  while (tokens_ > max_tokens_ && entries_.size() > 1) {
+    const auto oldest = std::prev(entries_.end());
+    tokens_ -= oldest->turn.tokens.size();
+    const auto [first, last] = index_.equal_range(oldest->before);
+    index_.erase(
+        std::find_if(first, last, [&](const auto& item) { return item.second == oldest; }));
+    entries_.pop_back();
+  }
+}
+
+std::optional<std::vector<int32_t>> TurnMemory::find(const cache::Hash128& before,
+                                                     const text::ChatMessage& message) const {
+  const std::lock_guard lock(mutex_);
+  const auto [first, last] = index_.equal_range(before);
+  for (auto at = last; at != first;) {  // the newest first
+    --at;
+    if (says_the_same(at->second->turn.message, message)) return at->second->turn.tokens;
+  }
+  return std::nullopt;
+}
+
+}  // namespace godwit::engine

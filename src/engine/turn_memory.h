@@ -1,0 +1,55 @@
+// TurnMemory: what was generated is remembered as tokens. When a client sends an assistant's turn
+// back, it has often lost the reasoning, or writes the arguments of a call anew; rendered again the
+// turn has other tokens than those in the caches, and all that follows would be computed again. If
+// it says the same, the tokens that were generated are used.
+//
+//   key     hash of everything before the turn
+//   value   the generation prompt, the answer, and what closes it
+#pragma once
+
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "cache/hash.h"
+#include "cache/prefix_tree.h"
+#include "text/chat_message.h"
+#include "text/output_parser.h"
+
+namespace godwit::engine {
+
+struct Turn {
+  text::ParsedMessage message;
+  std::vector<int32_t> tokens;
+};
+
+cache::Hash128 hash_keys(std::span<const cache::Key> keys);
+
+// Any thread.
+class TurnMemory {
+ public:
+  explicit TurnMemory(size_t max_tokens = size_t{8} << 20) : max_tokens_(max_tokens) {}
+
+  void remember(const cache::Hash128& before, Turn turn);
+  // The tokens of a turn there that says the same as the message.
+  std::optional<std::vector<int32_t>> find(const cache::Hash128& before,
+                                           const text::ChatMessage& message) const;
+
+ private:
+  struct Entry {
+    cache::Hash128 before;
+    Turn turn;
+  };
+  const size_t max_tokens_;
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // the newest first
+  std::multimap<cache::Hash128, std::list<Entry>::iterator> index_;
+  size_t tokens_ = 0;
+};
+
+// Same content but for white space around it, same calls; reasoning is the same or was left out.
+bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage& sent);
+
+}  // namespace godwit::engine

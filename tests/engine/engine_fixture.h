@@ -1,0 +1,103 @@
+// The demonstration model behind the engine's door, and answers as one value.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace godwit::engine {
+
+inline EngineOptions nano_options() {
+  EngineOptions options;
+  options.model = GODWIT_SOURCE_DIR "/models/nano";
+  options.threads = 1;
+  options.context = 2048;
+  options.cache_bytes = size_t{64} << 20;
+  return options;
+}
+
+inline std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
+  auto engine = Engine::open(options);
+  if (!engine) {
+    ADD_FAILURE() << engine.error().message;
+    std::abort();
+  }
+  return std::move(*engine);
+}
+
+inline text::ChatMessage message(const std::string& role, const std::string& content) {
+  text::ChatMessage m;
+  m.role = role;
+  text::ContentPart part;
+  part.text = content;
+  m.content.push_back(part);
+  return m;
+}
+
+inline GenerationRequest ask(const std::string& question, int max_tokens = 40) {
+  GenerationRequest request;
+  request.messages.push_back(message("user", question));
+  request.sampling.temperature = 0;
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+struct Reply {
+  std::string reasoning, content;
+  std::vector<text::ToolCall> calls;
+  std::vector<std::string> arguments;
+  std::vector<TokenLogprob> logprobs;
+  Event done;
+  std::string error;
+};
+
+inline Reply collect(Generation& generation) {
+  Reply reply;
+  while (auto event = generation.next()) {
+    reply.logprobs.insert(reply.logprobs.end(), event->logprobs.begin(), event->logprobs.end());
+    switch (event->kind) {
+      case Event::Kind::kReasoning:
+        reply.reasoning += event->text;
+        break;
+      case Event::Kind::kContent:
+        reply.content += event->text;
+        break;
+      case Event::Kind::kToolCallBegin:
+        reply.calls.push_back({"", event->text, {}});
+        reply.arguments.emplace_back();
+        break;
+      case Event::Kind::kToolArguments:
+        reply.arguments.back() += event->text;
+        break;
+      case Event::Kind::kDone:
+        reply.done = *event;
+        break;
+      case Event::Kind::kError:
+        reply.error = event->error.message;
+        break;
+      default:
+        break;
+    }
+  }
+  for (size_t i = 0; i < reply.calls.size(); ++i) {
+    reply.calls[i].arguments =
+        checkpoint::parse_json(reply.arguments[i]).value_or(checkpoint::Json());
+  }
+  return reply;
+}
+
+inline Reply answer(Engine& engine, const GenerationRequest& request) {
+  auto generation = engine.submit(request);
+  if (!generation) {
+    Reply reply;
+    reply.error = generation.error().message;
+    return reply;
+  }
+  return collect(**generation);
+}
+
+}  // namespace godwit::engine
