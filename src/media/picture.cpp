@@ -2,6 +2,7 @@
 #include "media/picture.h"
 
 #include <algorithm>
+#include <new>
 
 #include "media/codecs.h"
 
@@ -112,9 +113,13 @@ Result<Picture> decode_picture(std::string_view bytes, std::string_view name,
     return bad_input("{}: expected at most {} bytes, found {}", name, limits.max_bytes,
                      bytes.size());
   }
-  auto decoded = decode_any(bytes, limits);
-  if (!decoded) return in_context(name, std::move(decoded.error()));
-  return apply_orientation(std::move(decoded->picture), decoded->orientation);
+  try {
+    auto decoded = decode_any(bytes, limits);
+    if (!decoded) return in_context(name, std::move(decoded.error()));
+    return apply_orientation(std::move(decoded->picture), decoded->orientation);
+  } catch (const std::bad_alloc&) {
+    return failed("{}: not enough memory for its pixels", name);
+  }
 }
 
 }  // namespace godwit::media

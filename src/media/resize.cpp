@@ -21,7 +21,8 @@
 namespace godwit::media {
 namespace {
 
-constexpr int kMaxAspect = 200;  // of the reference's smart_resize
+constexpr int kMaxAspect = 200;                  // of the reference's smart_resize
+constexpr int64_t kMaxLimit = int64_t{1} << 30;  // 12 GiB of patches: larger is a mistake
 constexpr int kBandRows =
     16;  // transposed at a time: 48 bytes a column, whole vectors on every machine
 
@@ -133,7 +134,12 @@ Picture resize_horizontal(const Picture& in, int width) {
   return out;
 }
 
-Status check_aspect(Size size) {
+Status check_size(Size size, PixelLimits limits) {
+  if (limits.min_pixels < 1 || limits.max_pixels < 1 ||
+      std::max(limits.min_pixels, limits.max_pixels) > kMaxLimit) {
+    return bad_input("expected limits of 1 to {} pixels, found {} and {}", kMaxLimit,
+                     limits.min_pixels, limits.max_pixels);
+  }
   if (size.height <= 0 || size.width <= 0) {
     return bad_input("expected a picture with pixels, found {} x {}", size.width, size.height);
   }
@@ -175,13 +181,13 @@ Size fit(int frames, int rounded_frames, Size size, PixelLimits limits, int fact
 }  // namespace
 
 Result<Size> smart_resize_image(Size size, PixelLimits limits, int factor) {
-  TRY_STATUS(check_aspect(size));
+  TRY_STATUS(check_size(size, limits));
   return fit(1, 1, size, limits, factor);
 }
 
 Result<Size> smart_resize_video(int frames, Size size, PixelLimits limits, int factor) {
   if (frames <= 0) return bad_input("expected a clip with frames, found none");
-  TRY_STATUS(check_aspect(size));
+  TRY_STATUS(check_size(size, limits));
   if (std::min(size.height, size.width) < factor) {  // enlarged until the shorter side is `factor`
     const double grow = std::max(static_cast<double>(factor) / size.height,
                                  static_cast<double>(factor) / size.width);

@@ -12,18 +12,17 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
-#include "base/check.h"
 #include "media/child_process.h"
 
 namespace godwit::media {
@@ -31,8 +30,7 @@ namespace {
 
 constexpr const char* kContainers =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,gif,ogg,asf,ivf,h264,hevc,"
-    "obu,m4v,mjpeg,mxf,"
-    "nut,apng,webm_dash_manifest";
+    "obu,m4v,mjpeg,mxf,nut,apng";
 constexpr size_t kChildMemory = size_t{16} << 30;  // address space, threads' stacks included
 
 // The child's /dev/fd/3: bytes without a name, gone when closed.
@@ -191,18 +189,28 @@ std::vector<std::string> command_of(const char* program, const VideoLimits& limi
   return command;
 }
 
-ChildOptions child_options(const MemoryFile& file, const VideoLimits& limits) {
-  return {.input_fd = file.fd(),
-          .seconds = limits.max_seconds_of_work,
-          .max_memory = kChildMemory,
-          .cancelled = limits.cancelled};
-}
+// A file under work; the time limit is for all its children together.
+struct Job {
+  MemoryFile file;
+  VideoLimits limits;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
+  ChildOptions child_options() const {
+    const auto spent =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - start);
+    return {.input_fd = file.fd(),
+            .seconds = std::max(1, limits.max_seconds_of_work - static_cast<int>(spent.count())),
+            .max_memory = kChildMemory,
+            .cancelled = limits.cancelled};
+  }
+};
 
 // How the number of frames is found: from the packets, or by decoding all (slow, but what the
 // decoder will deliver).
 enum class Counting { kPackets, kFrames };
 
-Result<VideoFacts> probe(const MemoryFile& file, Counting counting, const VideoLimits& limits) {
+Result<VideoFacts> probe(const Job& job, Counting counting) {
+  const VideoLimits& limits = job.limits;
   ProbeReader reader;
   const std::string entries = fmt::format(
       "stream=width,height,avg_frame_rate,time_base{}:stream_side_data=rotation:packet=pts,dts,"
@@ -213,7 +221,7 @@ Result<VideoFacts> probe(const MemoryFile& file, Counting counting, const VideoL
   if (counting == Counting::kFrames) command.push_back("-count_frames");
   command.insert(command.end(), {"-i", "/dev/fd/3"});
   TRY(const ChildResult result,
-      run_child(command, child_options(file, limits),
+      run_child(command, job.child_options(),
                 [&](std::string_view piece) { return reader.add(piece); }));
   if (result.exit_code != 0) {
     return bad_input(
@@ -242,15 +250,14 @@ using FrameSink = FunctionRef<void(Picture)>;
 
 // Decodes the sampled frames and gives them to the sink in order; returns how many came, at most
 // indices.size().
-Result<int> decode_frames(const MemoryFile& file, const VideoFacts& facts,
-                          const std::vector<int>& indices, const VideoLimits& limits,
+Result<int> decode_frames(const Job& job, const VideoFacts& facts, const std::vector<int>& indices,
                           FrameSink sink) {
   // Scaling to its own size does nothing but keep the size if it changes on the way.
   const std::string filters = fmt::format("select='{}',scale={}:{}:flags=bilinear,format=rgb24",
                                           select_expression(indices, 0, indices.size()),
                                           facts.size.width, facts.size.height);
   const std::vector<std::string> command = command_of(
-      "ffmpeg", limits,
+      "ffmpeg", job.limits,
       {"-nostdin", "-i", "/dev/fd/3", "-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough",
        "-frames:v", std::to_string(indices.size()), "-f", "rawvideo", "pipe:1"});
   const size_t frame_bytes = size_t(facts.size.width) * facts.size.height * 3;
@@ -269,7 +276,7 @@ Result<int> decode_frames(const MemoryFile& file, const VideoFacts& facts,
     }
     return {};
   };
-  TRY(const ChildResult result, run_child(command, child_options(file, limits), on_output));
+  TRY(const ChildResult result, run_child(command, job.child_options(), on_output));
   if (result.exit_code != 0) return bad_input("ffmpeg: {}", result.first_error);
   return done;
 }
@@ -287,15 +294,16 @@ Status receive_frames(std::string_view bytes, const VideoSampling& sampling,
   if (bytes.size() > limits.max_bytes) {
     return bad_input("expected at most {} bytes, found {}", limits.max_bytes, bytes.size());
   }
-  TRY(const MemoryFile file, MemoryFile::create(bytes));
+  TRY(MemoryFile file, MemoryFile::create(bytes));
+  const Job job{std::move(file), limits};
   // Packets and frames differ in number in damaged or odd streams: then frames are counted, and all
   // is done again.
   for (const Counting counting : {Counting::kPackets, Counting::kFrames}) {
-    TRY(const VideoFacts facts, probe(file, counting, limits));
+    TRY(const VideoFacts facts, probe(job, counting));
     const std::vector<int> indices = sample_frames(facts.frames, facts.fps, sampling);
     TRY_STATUS(receiver.begin(facts, indices));
-    TRY(const int done, decode_frames(file, facts, indices, limits,
-                                      [&](Picture frame) { receiver.add(std::move(frame)); }));
+    TRY(const int done,
+        decode_frames(job, facts, indices, [&](Picture frame) { receiver.add(std::move(frame)); }));
     if (done == static_cast<int>(indices.size())) return {};
   }
   return bad_input("the video is damaged: some of its frames cannot be decoded");

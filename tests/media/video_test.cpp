@@ -15,13 +15,17 @@ std::string message_of(const Result<T>& result) {
   return result ? "no error" : result.error().message;
 }
 
+std::string data(const std::string& name) {
+  auto bytes = read_file(GODWIT_SOURCE_DIR "/tests/media/data/" + name);
+  EXPECT_TRUE(bytes);
+  return bytes.value_or("");
+}
+
 TEST(Video, RotationIsApplied) {
-  auto bytes =
-      read_file(GODWIT_SOURCE_DIR
-                "/tests/media/data/rotated.mp4");  // h264.mp4, to be turned by 90° counterclockwise
-  ASSERT_TRUE(bytes);
+  // h264.mp4, to be turned by 90° counterclockwise.
+  const std::string rotated = data("rotated.mp4");
   const auto upright = decode_video(golden_bytes("video/h264.mp4"), "h264.mp4");
-  const auto turned = decode_video(*bytes, "rotated.mp4");
+  const auto turned = decode_video(rotated, "rotated.mp4");
   ASSERT_TRUE(turned) << message_of(turned);
   ASSERT_EQ(turned->frames.size(), upright->frames.size());
   const Picture &a = upright->frames[1], &b = turned->frames[1];
@@ -61,10 +65,21 @@ TEST(Video, FilesThatNameOtherFilesAreRefused) {
 }
 
 TEST(Video, SoundAloneIsRefused) {
-  // OGG of silence would do; a WAV is simpler but is no container of ours, an AVI without streams
-  // neither.
-  EXPECT_FALSE(decode_video(std::string("RIFF\x24\0\0\0AVI LIST\x04\0\0\0hdrl", 24), "a.avi"));
-  EXPECT_FALSE(decode_video("OggS" + std::string(60, '\0'), "a.ogg"));
+  EXPECT_EQ(message_of(decode_video(data("sound.ogg"), "sound.ogg")),
+            "sound.ogg: expected a video, found no picture stream");
+}
+
+// Nine packets, one of which holds no frame: the eight others are the clip.
+TEST(Video, PacketsWithoutAFrameDoNotCount) {
+  std::string bytes = data("mjpeg.avi");
+  const VideoSampling all{.num_frames = 100};
+  ASSERT_EQ(decode_video(bytes, "whole", all)->frames.size(), 9u);
+  const size_t start = bytes.rfind("\xff\xd8"), end = bytes.rfind("\xff\xd9") + 2;
+  ASSERT_LT(start, end);
+  bytes.replace(start, end - start, std::string(end - start, '\0'));
+  const auto clip = decode_video(bytes, "damaged", all);
+  ASSERT_TRUE(clip) << message_of(clip);
+  EXPECT_EQ(clip->frames.size(), 8u);
 }
 
 TEST(Video, CutFilesGiveAClipOrAnError) {
