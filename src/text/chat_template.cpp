@@ -1,10 +1,11 @@
 // The four templates, written once: Rules says where they differ.
 //
-//   system turn   [effort] [tools] [system text]          one turn, parts joined by an empty line
+//   system        <|im_start|>system ⏎ [effort] [tools] [text] <|im_end|> ⏎
 //   user          <|im_start|>user ⏎ content <|im_end|> ⏎
-//   assistant     <|im_start|>assistant ⏎ [<think> ⏎ reasoning ⏎ </think> ⏎ ⏎] content [calls]
-//   <|im_end|> ⏎ tool results  <|im_start|>user { ⏎ <tool_response> ⏎ content ⏎ </tool_response> }
-//   <|im_end|> ⏎ generation    <|im_start|>assistant ⏎ <think> ⏎ [⏎ </think> ⏎ ⏎]
+//   assistant     <|im_start|>assistant ⏎ [thought] content [calls] <|im_end|> ⏎
+//   tool results  <|im_start|>user { ⏎ <tool_response> ⏎ content ⏎ </tool_response> } <|im_end|> ⏎
+//   generation    <|im_start|>assistant ⏎ <think> ⏎ [⏎ </think> ⏎ ⏎]
+//   thought       <think> ⏎ reasoning ⏎ </think> ⏎ ⏎
 //
 // Reasoning is written for the turns after the last question of the user, and for all turns where
 // `preserve_thinking` says so. Rendering itself cannot fail: the strict and the tolerant entry

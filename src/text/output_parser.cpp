@@ -1,14 +1,15 @@
 // Two layers. The upper one makes whole characters of bytes and tells markup (<think>, </think>,
-// <tool_call>,
-// </tool_call>: by spelling, or by token) from text. The lower one is a machine over those two:
+// <tool_call> and </tool_call>: by spelling, or by token) from text. The lower one is a machine
+// over those two; each state, and what leads out of it:
 //
-//   reasoning ──</think>──► content ──<tool_call>──► wrapper ──<function=──► name ──>──► body
-//   ◄──────────┐
-//       └──────────<tool_call>────────────────────────▲  ▲                               │
-//       <parameter=   │
-//                                  after function ────┘  └──</function>──────────────────┤ │
-//                                                                            parameter name ──>──►
-//                                                                            value ┘
+//   reasoning        </think> → content, <tool_call> → wrapper
+//   content          <tool_call> → wrapper
+//   wrapper          <function= → name, </tool_call> → content
+//   name             > → body
+//   body             <parameter= → parameter name, </function> → after function
+//   parameter name   > → value
+//   value            </parameter> and every tag that a body knows → body
+//   after function   <function= → name, </tool_call> → content, <tool_call> → wrapper
 //
 // Text is passed on as soon as it cannot be the start of a tag. Inside a value, markup is text; a
 // value ends at the next function or parameter tag, unless a whole call is quoted in it

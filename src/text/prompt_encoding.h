@@ -17,8 +17,7 @@ namespace godwit::text {
 
 // What is known of one picture or clip once its size is settled.
 struct MediaLayout {
-  int64_t tokens_per_slice =
-      0;  // rows of the vision tower for a picture, or for one slice of a clip
+  int64_t tokens_per_slice = 0;    // rows of the vision tower; a picture is one slice
   std::vector<double> timestamps;  // in seconds, one for each slice of a clip; empty for a picture
 };
 
