@@ -1,0 +1,242 @@
+#include "server/answer.h"
+
+#include <chrono>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+
+namespace godwit::server {
+namespace {
+
+using engine::Event;
+
+// One pull gives at most about this much, so that a stream takes its turn with the others.
+constexpr size_t kPullBytes = 32 << 10;
+
+// The generations of a job, drained in turn.
+class Pump {
+ public:
+  explicit Pump(Job job) : job_(std::move(job)), ended_(job_.generations.size(), false) {}
+  ~Pump() {
+    on_ready({});
+    cancel();
+  }
+  Pump(const Pump&) = delete;
+  Pump& operator=(const Pump&) = delete;
+
+  void on_ready(const std::function<void()>& notify) {
+    for (const auto& generation : job_.generations) generation->on_event(notify);
+  }
+  void cancel() {
+    for (size_t i = 0; i < ended_.size(); ++i) {
+      if (!ended_[i]) job_.generations[i]->cancel();
+    }
+  }
+  // Which choice, and its next event; nullopt: nothing now.
+  std::optional<std::pair<int, Event>> next() {
+    for (size_t i = 0; i < ended_.size(); ++i) {
+      if (ended_[i]) continue;
+      auto event = job_.generations[i]->poll();
+      if (!event) continue;
+      ended_[i] = event->kind == Event::Kind::kDone || event->kind == Event::Kind::kError;
+      if (event->kind == Event::Kind::kDone) job_.metrics->answer_done(job_.model.name, *event);
+      return std::pair(static_cast<int>(i), std::move(*event));
+    }
+    return std::nullopt;
+  }
+  bool all_ended() const {
+    for (const bool ended : ended_) {
+      if (!ended) return false;
+    }
+    return true;
+  }
+  const Job& job() const { return job_; }
+
+ private:
+  Job job_;
+  std::vector<bool> ended_;
+};
+
+class WholeAnswer final : public PendingReply {
+ public:
+  WholeAnswer(Job job, std::unique_ptr<AnswerFormat> format)
+      : pump_(std::move(job)),
+        format_(std::move(format)),
+        answers_(pump_.job().generations.size()) {}
+  void on_ready(std::function<void()> notify) override { pump_.on_ready(notify); }
+  void cancel() override { pump_.cancel(); }
+  std::unique_ptr<HttpReply> pull() override {
+    while (auto next = pump_.next()) {
+      const auto& [choice, event] = *next;
+      if (event.kind == Event::Kind::kError)
+        return std::make_unique<HttpReply>(error_reply(pump_.job().dialect, event.error));
+      answers_[choice].add(event, format_->call_id_prefix());
+    }
+    if (!pump_.all_ended()) return nullptr;
+    return std::make_unique<HttpReply>(format_->whole(answers_));
+  }
+
+ private:
+  Pump pump_;
+  std::unique_ptr<AnswerFormat> format_;
+  std::vector<Answer> answers_;
+};
+
+class AnswerStream final : public Stream {
+ public:
+  AnswerStream(std::unique_ptr<Pump> pump, std::unique_ptr<AnswerFormat> format,
+               std::pair<int, Event> first)
+      : pump_(std::move(pump)), format_(std::move(format)), first_(std::move(first)) {}
+  void on_ready(std::function<void()> notify) override { pump_->on_ready(notify); }
+  void cancel() override { pump_->cancel(); }
+  StreamStep pull() override {
+    StreamStep step;
+    if (first_) {
+      step.bytes = format_->begin() + format_->event(first_->first, first_->second);
+      first_.reset();
+    }
+    while (step.bytes.size() < kPullBytes) {
+      if (pump_->all_ended()) {
+        step.bytes += format_->end();
+        step.done = true;
+        return step;
+      }
+      const auto next = pump_->next();
+      if (!next) return step;
+      if (next->second.kind == Event::Kind::kError) {
+        const Error& error = next->second.error;
+        step.bytes += format_->error(status_of(error), error.message);
+        step.done = true;
+        return step;
+      }
+      step.bytes += format_->event(next->first, next->second);
+    }
+    return step;
+  }
+
+ private:
+  std::unique_ptr<Pump> pump_;
+  std::unique_ptr<AnswerFormat> format_;
+  std::optional<std::pair<int, Event>> first_;
+};
+
+// Nothing is sent before the first event, so that a request found bad while it was prepared still
+// gets its status.
+class StreamStart final : public PendingReply {
+ public:
+  StreamStart(Job job, std::unique_ptr<AnswerFormat> format)
+      : pump_(std::make_unique<Pump>(std::move(job))), format_(std::move(format)) {}
+  void on_ready(std::function<void()> notify) override { pump_->on_ready(notify); }
+  void cancel() override { pump_->cancel(); }
+  std::unique_ptr<HttpReply> pull() override {
+    CHECK(pump_ != nullptr);
+    auto first = pump_->next();
+    if (!first) return nullptr;
+    auto reply = std::make_unique<HttpReply>();
+    if (first->second.kind == Event::Kind::kError) {
+      *reply = error_reply(pump_->job().dialect, first->second.error);
+      return reply;
+    }
+    reply->content_type = format_->content_type();
+    reply->headers.emplace_back("cache-control", "no-cache");
+    reply->headers.emplace_back("x-accel-buffering", "no");
+    pump_->on_ready({});
+    reply->stream =
+        std::make_unique<AnswerStream>(std::move(pump_), std::move(format_), std::move(*first));
+    return reply;
+  }
+
+ private:
+  std::unique_ptr<Pump> pump_;
+  std::unique_ptr<AnswerFormat> format_;
+};
+
+}  // namespace
+
+void Answer::add(const Event& event, std::string_view id_prefix) {
+  switch (event.kind) {
+    case Event::Kind::kReasoning:
+      reasoning += event.text;
+      break;
+    case Event::Kind::kContent:
+      content += event.text;
+      logprobs.insert(logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+      break;
+    case Event::Kind::kToolCallBegin:
+      calls.push_back({new_id(id_prefix), event.text, {}});
+      break;
+    case Event::Kind::kToolArguments:
+      if (!calls.empty()) calls.back().arguments += event.text;
+      break;
+    case Event::Kind::kDone:
+      done = event;
+      break;
+    default:
+      break;
+  }
+}
+
+tl::expected<Job, HttpReply> start(const Api& api, Dialect dialect, ModelUse model,
+                                   std::vector<engine::GenerationRequest> requests) {
+  Job job{std::move(model), {}, dialect, &api.metrics};
+  for (engine::GenerationRequest& request : requests) {
+    auto generation = job.model.engine->submit(std::move(request));
+    if (!generation) {
+      const Error& error = generation.error();
+      for (const auto& started : job.generations) started->cancel();
+      const int status = error.kind == ErrorKind::kBadInput ? 400 : 503;
+      return tl::unexpected(error_reply(dialect, status, error.message));
+    }
+    job.generations.push_back(std::move(*generation));
+  }
+  return job;
+}
+
+HttpReply whole_reply(Job job, std::unique_ptr<AnswerFormat> format) {
+  HttpReply reply;
+  reply.pending = std::make_unique<WholeAnswer>(std::move(job), std::move(format));
+  return reply;
+}
+
+HttpReply stream_reply(Job job, std::unique_ptr<AnswerFormat> format) {
+  HttpReply reply;
+  reply.pending = std::make_unique<StreamStart>(std::move(job), std::move(format));
+  return reply;
+}
+
+int status_of(const Error& error) { return error.kind == ErrorKind::kBadInput ? 400 : 500; }
+
+HttpReply error_reply(Dialect dialect, const Error& error) {
+  return error_reply(dialect, status_of(error), error.message);
+}
+
+HttpReply json_reply(const Json& json, int status) {
+  HttpReply reply;
+  reply.status = status;
+  reply.body = json.dump();
+  return reply;
+}
+
+std::string sse(const Json& json) { return "data: " + json.dump() + "\n\n"; }
+
+std::string sse(std::string_view name, const Json& json) {
+  return fmt::format("event: {}\ndata: {}\n\n", name, json.dump());
+}
+
+std::string new_id(std::string_view prefix) {
+  static constexpr std::string_view kLetters =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  std::string id(prefix);
+  for (int i = 0; i < 24; ++i) id += kLetters[random() % kLetters.size()];
+  return id;
+}
+
+int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace godwit::server

@@ -1,0 +1,338 @@
+#include "server/conversation.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace godwit::server {
+namespace {
+
+using text::ChatMessage;
+using text::ContentPart;
+
+// {"url": "…"} or the URL alone.
+Result<std::string> url_of(Fields& fields, std::string_view key) {
+  const Json* found = fields.find(key);
+  if (found && found->is_string()) return found->as_string();
+  if (!found || !found->is_object()) return fields.wrong(key, "string or object with a url");
+  TRY(Fields inner, Fields::of(*found, fields.path_of(key)));
+  return inner.require_string("url");
+}
+
+Result<ContentPart> read_media(Fields& fields, std::string_view key, ContentPart::Kind kind,
+                               const MediaSource& source) {
+  TRY(const std::string url, url_of(fields, key));
+  const std::string_view what = kind == ContentPart::Kind::kImage ? "image" : "video";
+  TRY(auto media, source.from_url(url, what, fields.path_of(key)));
+  return media_part(kind, std::move(media));
+}
+
+// {"type": "video", "video": [frame, …], "fps": 2} or with one URL.
+Result<ContentPart> read_video(Fields& fields, const MediaSource& source) {
+  const Json* video = fields.find("video");
+  if (!video || !video->is_array())
+    return read_media(fields, "video", ContentPart::Kind::kVideo, source);
+  auto clip = std::make_shared<text::MediaBytes>();
+  clip->name = fields.path_of("video");
+  TRY_STATUS(fields.read("fps", clip->frames_per_second, 0.001, 1000));
+  if (video->items().empty()) return fields.wrong("video", "at least one frame");
+  for (size_t i = 0; i < video->items().size(); ++i) {
+    const Json& frame = video->items()[i];
+    const std::string path = fmt::format("{}[{}]", clip->name, i);
+    std::string url;
+    if (frame.is_string()) {
+      url = frame.as_string();
+    } else {
+      TRY(Fields inner, Fields::of(frame, path));
+      TRY(url, url_of(inner, inner.find("image_url") ? "image_url" : "image"));
+    }
+    TRY(const auto picture, source.from_url(url, "image", path));
+    clip->frames.push_back(picture->bytes);
+  }
+  return media_part(ContentPart::Kind::kVideo, std::move(clip));
+}
+
+Status read_content(Fields& fields, ChatMessage& message, const MediaSource& source) {
+  const Json* content = fields.find("content");
+  if (!content) {
+    message.content_is_null = true;
+  } else if (content->is_string()) {
+    message.content.push_back(text_part(content->as_string()));
+  } else if (content->is_array()) {
+    message.content_is_parts = true;
+    for (size_t i = 0; i < content->items().size(); ++i) {
+      const std::string path = fmt::format("{}[{}]", fields.path_of("content"), i);
+      TRY(ContentPart part, read_part(content->items()[i], path, source));
+      message.content.push_back(std::move(part));
+    }
+  } else {
+    return fields.wrong("content", "string, array of parts or null");
+  }
+  return {};
+}
+
+Result<text::ToolCall> read_call(const Json& json, const std::string& path) {
+  TRY(Fields fields, Fields::of(json, path));
+  text::ToolCall call;
+  TRY_STATUS(fields.read("id", call.id));
+  TRY(auto inner, fields.find_object("function"));
+  Fields& function = inner ? *inner : fields;
+  TRY(call.name, function.require_string("name"));
+  const Json* arguments = function.find("arguments");
+  if (arguments && !arguments->is_object() && !arguments->is_string())
+    return function.wrong("arguments", "string with a JSON object");
+  const bool empty = !arguments || (arguments->is_string() && arguments->as_string().empty());
+  call.arguments = empty ? Json::object() : *arguments;
+  return call;
+}
+
+Result<ChatMessage> read_message(const Json& json, const std::string& path,
+                                 const MediaSource& source) {
+  TRY(Fields fields, Fields::of(json, path));
+  ChatMessage message;
+  TRY(message.role, fields.require_string("role"));
+  if (message.role == "function") message.role = "tool";
+  static constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
+  if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles)) {
+    return bad_input("{}: expected system, developer, user, assistant or tool, found '{}'",
+                     fields.path_of("role"), message.role.substr(0, 40));
+  }
+  TRY_STATUS(read_content(fields, message, source));
+  for (const std::string_view key : {"reasoning_content", "reasoning", "thinking"}) {
+    const Json* reasoning = fields.find(key);
+    if (reasoning && reasoning->is_string() && !message.reasoning_content)
+      message.reasoning_content = reasoning->as_string();
+  }
+  TRY(const Json* calls, fields.find_list("tool_calls"));
+  for (size_t i = 0; calls && i < calls->items().size(); ++i) {
+    TRY(auto call,
+        read_call(calls->items()[i], fmt::format("{}[{}]", fields.path_of("tool_calls"), i)));
+    message.tool_calls.push_back(std::move(call));
+  }
+  TRY_STATUS(fields.read("tool_call_id", message.tool_call_id));
+  return message;
+}
+
+Status read_logit_bias(Fields& fields, engine::SamplingOptions& sampling) {
+  TRY(const auto bias, fields.find_object("logit_bias"));
+  if (!bias) return {};
+  for (const auto& [key, number] : fields.find("logit_bias")->members()) {
+    int32_t id = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id < 0)
+      return bad_input("logit_bias: expected token ids as keys, found '{}'", key.substr(0, 40));
+    if (!number.is_number() || !(number.as_double() >= -100 && number.as_double() <= 100)) {
+      return bad_input(
+          "logit_bias.{}: expected number from -100 to 100, found {}", key,
+          number.is_number() ? number.literal().substr(0, 40) : std::string(kind_name(number)));
+    }
+    sampling.logit_bias[id] = static_cast<float>(number.as_double());
+  }
+  return {};
+}
+
+}  // namespace
+
+ContentPart text_part(std::string text) {
+  ContentPart part;
+  part.text = std::move(text);
+  return part;
+}
+
+ContentPart media_part(ContentPart::Kind kind, std::shared_ptr<const text::MediaBytes> media) {
+  ContentPart part;
+  part.kind = kind;
+  part.media = std::move(media);
+  return part;
+}
+
+Result<ContentPart> read_part(const Json& json, const std::string& path,
+                              const MediaSource& source) {
+  if (json.is_string()) return text_part(json.as_string());
+  TRY(Fields fields, Fields::of(json, path));
+  TRY(const std::string type, fields.require_string("type"));
+  if (type == "text" || type == "input_text" || type == "output_text") {
+    TRY(std::string text, fields.require_string("text"));
+    return text_part(std::move(text));
+  }
+  if (type == "refusal") {
+    TRY(std::string text, fields.require_string("refusal"));
+    return text_part(std::move(text));
+  }
+  if (type == "image_url" || type == "input_image")
+    return read_media(fields, "image_url", ContentPart::Kind::kImage, source);
+  if (type == "image") return read_media(fields, "image", ContentPart::Kind::kImage, source);
+  if (type == "video_url" || type == "input_video")
+    return read_media(fields, "video_url", ContentPart::Kind::kVideo, source);
+  if (type == "video") return read_video(fields, source);
+  if (type == "input_audio" || type == "audio")
+    return bad_input("{}: this model does not hear: audio is not supported", path);
+  if (type == "file" || type == "input_file")
+    return bad_input("{}: files are not supported; send their text, or pictures of the pages",
+                     path);
+  return bad_input("{}.type: expected text, image_url, video_url or video, found '{}'", path,
+                   type.substr(0, 40));
+}
+
+Result<std::vector<ChatMessage>> read_messages(const Json& messages, const std::string& path,
+                                               const MediaSource& source) {
+  if (!messages.is_array())
+    return bad_input("{}: expected array, found {}", path, kind_name(messages));
+  if (messages.items().empty())
+    return bad_input("{}: expected at least one message, found none", path);
+  std::vector<ChatMessage> read;
+  for (size_t i = 0; i < messages.items().size(); ++i) {
+    TRY(ChatMessage message,
+        read_message(messages.items()[i], fmt::format("{}[{}]", path, i), source));
+    read.push_back(std::move(message));
+  }
+  return read;
+}
+
+Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path) {
+  if (!tools.is_array()) return bad_input("{}: expected array, found {}", path, kind_name(tools));
+  std::vector<Json> read;
+  for (size_t i = 0; i < tools.items().size(); ++i) {
+    const std::string where = fmt::format("{}[{}]", path, i);
+    TRY(Fields fields, Fields::of(tools.items()[i], where));
+    std::string type = "function";
+    TRY_STATUS(fields.read("type", type));
+    if (type != "function")
+      return bad_input("{}.type: expected function, found '{}'", where, type.substr(0, 40));
+    TRY(auto function, fields.find_object("function"));
+    if (!function) return fields.wrong("function", "object");
+    TRY_STATUS(function->require_string("name"));
+    TRY_STATUS(function->find_object("parameters"));
+    bool strict = false;
+    TRY_STATUS(function->read("strict", strict));
+    if (strict)
+      return bad_input("{}: strict tools are not supported yet", function->path_of("strict"));
+    // What the template prints is what the official client sends, less what only the API knows.
+    Json tool = tools.items()[i];
+    for (auto& [key, inner] : tool.members()) {
+      if (key != "function") continue;
+      auto& members = inner.members();
+      members.erase(std::remove_if(members.begin(), members.end(),
+                                   [](const auto& member) { return member.first == "strict"; }),
+                    members.end());
+    }
+    read.push_back(std::move(tool));
+  }
+  return read;
+}
+
+Status apply_tool_choice(const Json* choice, const std::string& path, std::vector<Json>& tools) {
+  if (!choice) return {};
+  const std::string_view word = choice->is_string()
+                                    ? std::string_view(choice->as_string())
+                                    : std::string_view(choice->is_object() ? "named" : "");
+  if (word == "auto") return {};
+  if (word == "none") {
+    tools.clear();
+    return {};
+  }
+  if (word == "required" || word == "named")
+    return bad_input("{}: a tool call cannot be forced yet: only auto and none are supported",
+                     path);
+  return bad_input(
+      "{}: expected auto, none, required or object, found {}", path,
+      choice->is_string() ? choice->as_string().substr(0, 40) : std::string(kind_name(*choice)));
+}
+
+Status check_response_format(const Json* format, const std::string& path) {
+  if (!format) return {};
+  TRY(Fields fields, Fields::of(*format, path));
+  TRY(const std::string type, fields.require_string("type"));
+  if (type == "text") return {};
+  if (type == "json_object" || type == "json_schema") {
+    return bad_input("{}.type: {} is not supported yet: answers cannot be bound to a schema", path,
+                     type);
+  }
+  return bad_input("{}.type: expected text, json_object or json_schema, found '{}'", path,
+                   type.substr(0, 40));
+}
+
+Status read_sampling(Fields& fields, engine::SamplingOptions& sampling) {
+  TRY_STATUS(fields.read("temperature", sampling.temperature, 0, 100));
+  TRY_STATUS(fields.read("top_p", sampling.top_p, 0, 1));
+  TRY_STATUS(fields.read("top_k", sampling.top_k, -1, 1 << 24));
+  TRY_STATUS(fields.read("min_p", sampling.min_p, 0, 1));
+  TRY_STATUS(fields.read("presence_penalty", sampling.presence_penalty, -100, 100));
+  TRY_STATUS(fields.read("frequency_penalty", sampling.frequency_penalty, -100, 100));
+  TRY_STATUS(fields.read("repetition_penalty", sampling.repetition_penalty, 0.01, 100));
+  TRY_STATUS(fields.read("seed", sampling.seed));
+  if (sampling.top_k == -1) sampling.top_k = 0;  // vLLM's word for "off"
+  return read_logit_bias(fields, sampling);
+}
+
+Status apply_effort(std::string_view effort, const std::string& path,
+                    engine::GenerationRequest& request) {
+  request.template_options.kwargs.set("reasoning_effort", value(effort));
+  request.thinking = engine::Thinking::kOn;
+  if (effort == "none" || effort == "minimal") {
+    request.thinking = engine::Thinking::kOff;
+  } else if (effort == "low") {
+    request.thinking_budget = 512;
+  } else if (effort == "medium") {
+    request.thinking_budget = 2048;
+  } else if (effort == "high") {
+    request.thinking_budget = 8192;
+  } else if (effort != "xhigh" && effort != "max") {
+    return bad_input("{}: expected none, minimal, low, medium, high, xhigh or max, found '{}'",
+                     path, effort.substr(0, 40));
+  }
+  return {};
+}
+
+Status read_thinking(Fields& fields, engine::GenerationRequest& request) {
+  std::optional<std::string> effort;
+  TRY_STATUS(fields.read("reasoning_effort", effort));
+  if (effort) TRY_STATUS(apply_effort(*effort, fields.path_of("reasoning_effort"), request));
+  TRY(auto kwargs, fields.find_object("chat_template_kwargs"));
+  std::optional<bool> enable;
+  if (kwargs) {
+    for (const auto& [key, member] : fields.find("chat_template_kwargs")->members())
+      request.template_options.kwargs.set(key, member);
+    TRY_STATUS(kwargs->read("enable_thinking", enable));
+  }
+  TRY_STATUS(fields.read("enable_thinking", enable));
+  if (enable) request.thinking = *enable ? engine::Thinking::kOn : engine::Thinking::kOff;
+  TRY_STATUS(fields.read("thinking_budget", request.thinking_budget, 0, 1 << 24));
+  return {};
+}
+
+Json openai_usage(const std::vector<const engine::Event*>& done) {
+  int completion = 0, reasoning = 0, cached = 0;
+  for (const engine::Event* event : done) {
+    completion += event->usage.completion_tokens;
+    reasoning += event->usage.reasoning_tokens;
+    cached = std::max(cached, event->usage.reused_tokens);
+  }
+  const int prompt = done.empty() ? 0 : done.front()->usage.prompt_tokens;
+  Json usage = Json::object(
+      {{"prompt_tokens", value(prompt)},
+       {"completion_tokens", value(completion)},
+       {"total_tokens", value(prompt + completion)},
+       {"prompt_tokens_details", Json::object({{"cached_tokens", value(cached)}})},
+       {"completion_tokens_details", Json::object({{"reasoning_tokens", value(reasoning)}})}});
+  if (!done.empty()) usage.set("godwit", godwit_extension(*done.front()));
+  return usage;
+}
+
+Json godwit_extension(const engine::Event& done) {
+  const auto& usage = done.usage;
+  const auto& t = done.timings;
+  return Json::object({{"reuse_note", value(usage.reuse_note)},
+                       {"vision_tokens", value(usage.vision_tokens)},
+                       {"pictures_encoded", value(usage.pictures_encoded)},
+                       {"pictures_reused", value(usage.pictures_reused)},
+                       {"seed", Json::number_literal(std::to_string(done.seed))},
+                       {"timings", Json::object({{"queued", value(t.queued)},
+                                                 {"prepare", value(t.prepare)},
+                                                 {"vision", value(t.vision)},
+                                                 {"prefill", value(t.prefill)},
+                                                 {"decode", value(t.decode)},
+                                                 {"first_token", value(t.first_token)}})}});
+}
+
+}  // namespace godwit::server

@@ -1,0 +1,171 @@
+#include "server/http.h"
+
+#include <algorithm>
+
+#include "server/json_fields.h"
+
+namespace godwit::server {
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char l = lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+// OpenAI's and Anthropic's words for a status.
+std::string_view error_type(Dialect dialect, int status) {
+  const bool anthropic = dialect == Dialect::kAnthropic;
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return anthropic ? "not_found_error" : "invalid_request_error";
+    case 413:
+      return anthropic ? "request_too_large" : "invalid_request_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+    case 529:
+      return anthropic ? "overloaded_error" : "server_error";
+    default:
+      return status < 500 ? "invalid_request_error" : anthropic ? "api_error" : "server_error";
+  }
+}
+
+// "messages[2].content: expected …" → "messages[2].content"
+std::string_view field_of(std::string_view message) {
+  const size_t colon = message.find(": ");
+  if (colon == std::string_view::npos) return {};
+  const std::string_view field = message.substr(0, colon);
+  const bool is_path = std::all_of(field.begin(), field.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '[' || c == ']';
+  });
+  return is_path ? field : std::string_view();
+}
+
+Json error_code(int status, std::string_view message) {
+  if (status == 401) return value("invalid_api_key");
+  if (status == 404 && message.find("model") != std::string_view::npos)
+    return value("model_not_found");
+  if (message.find("do not fit a context of") != std::string_view::npos)
+    return value("context_length_exceeded");
+  return {};
+}
+
+}  // namespace
+
+std::string_view HttpRequest::header(std::string_view name) const {
+  for (const auto& [key, text] : headers) {
+    if (key == name) return text;
+  }
+  return {};
+}
+
+Dialect dialect_of_path(std::string_view path) {
+  if (path.rfind("/v1/messages", 0) == 0) return Dialect::kAnthropic;
+  if (path.rfind("/api/", 0) == 0) return Dialect::kOllama;
+  return Dialect::kOpenAi;
+}
+
+std::string error_body(Dialect dialect, int status, std::string_view message) {
+  const Json text = value(message);
+  if (dialect == Dialect::kOllama) return Json::object({{"error", text}}).dump();
+  const Json type = value(error_type(dialect, status));
+  if (dialect == Dialect::kAnthropic) {
+    return Json::object({{"type", value("error")},
+                         {"error", Json::object({{"type", type}, {"message", text}})}})
+        .dump();
+  }
+  const std::string_view field = field_of(message);
+  return Json::object({{"error", Json::object({{"message", text},
+                                               {"type", type},
+                                               {"param", field.empty() ? Json() : value(field)},
+                                               {"code", error_code(status, message)}})}})
+      .dump();
+}
+
+HttpReply error_reply(Dialect dialect, int status, std::string_view message) {
+  HttpReply reply;
+  reply.status = status;
+  reply.body = error_body(dialect, status, message);
+  if (status == 503 || status == 429) reply.headers.emplace_back("retry-after", "1");
+  return reply;
+}
+
+bool percent_decode(std::string_view text, std::string& decoded) {
+  decoded.clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0 || (high == 0 && low == 0)) return false;
+    decoded += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return true;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view status_text(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Status";
+  }
+}
+
+}  // namespace godwit::server

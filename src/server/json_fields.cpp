@@ -1,0 +1,216 @@
+#include "server/json_fields.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace godwit::server {
+namespace {
+
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxValues = 2'000'000;
+
+// Commas and opening brackets outside of strings: at least the number of values, less one.
+size_t count_values(std::string_view text) {
+  size_t count = 1;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == ',' || c == '[' || c == '{') {
+      ++count;
+    }
+  }
+  return count;
+}
+
+}  // namespace
+
+std::string_view kind_name(const Json& json) {
+  switch (json.kind()) {
+    case Json::Kind::kNull:
+      return "null";
+    case Json::Kind::kBool:
+      return "boolean";
+    case Json::Kind::kNumber:
+      return "number";
+    case Json::Kind::kString:
+      return "string";
+    case Json::Kind::kArray:
+      return "array";
+    case Json::Kind::kObject:
+      return "object";
+  }
+  return "nothing";
+}
+
+Result<Json> parse_body(std::string_view body) {
+  if (body.empty()) return bad_input("body: expected a JSON object, found nothing");
+  if (const size_t count = count_values(body); count > kMaxValues) {
+    return bad_input("body: expected at most {} values, found about {}", kMaxValues, count);
+  }
+  auto json = checkpoint::parse_json(body, kMaxDepth);
+  if (!json) return in_context("body is not valid JSON", std::move(json.error()));
+  if (!json->is_object()) return bad_input("body: expected object, found {}", kind_name(*json));
+  return json;
+}
+
+Result<Fields> Fields::of(const Json& json, std::string path) {
+  if (!json.is_object())
+    return bad_input("{}: expected object, found {}", path.empty() ? "body" : path,
+                     kind_name(json));
+  return Fields(json, std::move(path));
+}
+
+std::string Fields::path_of(std::string_view key) const {
+  return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
+}
+
+const Json* Fields::find(std::string_view key) {
+  asked_.push_back(key);
+  const Json* found = json_->find(key);
+  return found && !found->is_null() ? found : nullptr;
+}
+
+tl::unexpected<Error> Fields::wrong(std::string_view key, std::string_view expected) const {
+  const Json* found = json_->find(key);
+  const std::string_view what = found ? kind_name(*found) : "nothing";
+  if (found && found->is_number() && expected != "string" && found->literal().size() < 40)
+    return bad_input("{}: expected {}, found {}", path_of(key), expected, found->literal());
+  return bad_input("{}: expected {}, found {}", path_of(key), expected, what);
+}
+
+Status Fields::read(std::string_view key, bool& target) {
+  const Json* found = find(key);
+  if (!found) return {};
+  if (!found->is_bool()) return wrong(key, "boolean");
+  target = found->as_bool();
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::string& target) {
+  const Json* found = find(key);
+  if (!found) return {};
+  if (!found->is_string()) return wrong(key, "string");
+  target = found->as_string();
+  return {};
+}
+
+Status Fields::read(std::string_view key, int& target, int least, int most) {
+  const Json* found = find(key);
+  if (!found) return {};
+  // 5.0 is an integer too: some languages write every number so.
+  const double number = found->is_number() ? found->as_double() : 0.5;
+  if (number != static_cast<double>(static_cast<int64_t>(std::clamp(number, -1e15, 1e15))))
+    return wrong(key, "integer");
+  if (number < least || number > most)
+    return wrong(key, fmt::format("integer from {} to {}", least, most));
+  target = static_cast<int>(number);
+  return {};
+}
+
+Status Fields::read(std::string_view key, double& target, double least, double most) {
+  const Json* found = find(key);
+  if (!found) return {};
+  if (!found->is_number()) return wrong(key, "number");
+  const double number = found->as_double();
+  if (!(number >= least && number <= most))
+    return wrong(key, fmt::format("number from {} to {}", least, most));
+  target = number;
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::optional<bool>& target) {
+  if (!find(key)) return {};
+  bool truth = false;
+  TRY_STATUS(read(key, truth));
+  target = truth;
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::optional<std::string>& target) {
+  if (!find(key)) return {};
+  std::string text;
+  TRY_STATUS(read(key, text));
+  target = std::move(text);
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::optional<int>& target, int least, int most) {
+  if (!find(key)) return {};
+  int number = 0;
+  TRY_STATUS(read(key, number, least, most));
+  target = number;
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::optional<float>& target, double least, double most) {
+  if (!find(key)) return {};
+  double number = 0;
+  TRY_STATUS(read(key, number, least, most));
+  target = static_cast<float>(number);
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::optional<uint64_t>& target) {
+  const Json* found = find(key);
+  if (!found) return {};
+  const auto number = found->as_int64();
+  if (!number) return wrong(key, "integer");
+  target = static_cast<uint64_t>(*number);
+  return {};
+}
+
+Status Fields::read(std::string_view key, std::vector<std::string>& target) {
+  const Json* found = find(key);
+  if (!found) return {};
+  if (found->is_string()) {
+    target = {found->as_string()};
+    return {};
+  }
+  if (!found->is_array()) return wrong(key, "string or array of strings");
+  target.clear();
+  for (size_t i = 0; i < found->items().size(); ++i) {
+    const Json& item = found->items()[i];
+    if (!item.is_string())
+      return bad_input("{}[{}]: expected string, found {}", path_of(key), i, kind_name(item));
+    target.push_back(item.as_string());
+  }
+  return {};
+}
+
+Result<std::string> Fields::require_string(std::string_view key) {
+  const Json* found = find(key);
+  if (!found || !found->is_string()) return wrong(key, "string");
+  return found->as_string();
+}
+
+Result<const Json*> Fields::find_list(std::string_view key) {
+  const Json* found = find(key);
+  if (found && !found->is_array()) return wrong(key, "array");
+  return found;
+}
+
+Result<std::optional<Fields>> Fields::find_object(std::string_view key) {
+  const Json* found = find(key);
+  if (!found) return std::optional<Fields>();
+  TRY(Fields fields, Fields::of(*found, path_of(key)));
+  return std::optional<Fields>(std::move(fields));
+}
+
+void Fields::ignore(std::initializer_list<std::string_view> keys) {
+  asked_.insert(asked_.end(), keys.begin(), keys.end());
+}
+
+void Fields::note_unknown(std::string_view route) const {
+  for (const auto& [key, unused] : json_->members()) {
+    if (std::find(asked_.begin(), asked_.end(), key) == asked_.end())
+      log_info("{}: unknown field {} is ignored", route, path_of(key).substr(0, 100));
+  }
+}
+
+}  // namespace godwit::server

@@ -1,0 +1,78 @@
+// Reading a request's JSON, each value knowing where it stands, so that a wrong type is refused as
+// "messages[2].content[0].image_url.url: expected string, found number"; and short words for
+// writing JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "checkpoint/json.h"
+
+namespace godwit::server {
+
+using checkpoint::Json;
+
+inline Json value(std::string_view text) { return Json::string(std::string(text)); }
+inline Json value(const char* text) { return Json::string(text); }
+inline Json value(std::string text) { return Json::string(std::move(text)); }
+inline Json value(bool truth) { return Json::boolean(truth); }
+inline Json value(int number) { return Json::integer(number); }
+inline Json value(int64_t number) { return Json::integer(number); }
+inline Json value(double number) { return Json::real(number); }
+
+// "string", "number", … as the errors say it.
+std::string_view kind_name(const Json& json);
+
+// A request's body: valid UTF-8, nested at most 64 deep, at most two million values (a value takes
+// about a hundred bytes, so a body of commas would otherwise grow fiftyfold), an object.
+Result<Json> parse_body(std::string_view body);
+
+// An object that is being read. Absent and null are the same. Keys that nobody asked for are told
+// in the log (note_unknown), never refused.
+class Fields {
+ public:
+  // `path`: where the object stands; empty for the body itself.
+  static Result<Fields> of(const Json& json, std::string path);
+
+  const std::string& path() const { return path_; }
+  std::string path_of(std::string_view key) const;  // "messages[2].content"
+
+  // null: absent or null.
+  const Json* find(std::string_view key);
+  // Each leaves `target` alone if there is nothing.
+  Status read(std::string_view key, bool& target);
+  Status read(std::string_view key, std::string& target);
+  Status read(std::string_view key, int& target, int least, int most);
+  Status read(std::string_view key, double& target, double least, double most);
+  Status read(std::string_view key, std::optional<bool>& target);
+  Status read(std::string_view key, std::optional<std::string>& target);
+  Status read(std::string_view key, std::optional<int>& target, int least, int most);
+  Status read(std::string_view key, std::optional<float>& target, double least, double most);
+  Status read(std::string_view key, std::optional<uint64_t>& target);  // any integer, also negative
+  // A list of strings, or one string alone.
+  Status read(std::string_view key, std::vector<std::string>& target);
+
+  Result<std::string> require_string(std::string_view key);
+  // null: absent. Otherwise a list or object.
+  Result<const Json*> find_list(std::string_view key);
+  Result<std::optional<Fields>> find_object(std::string_view key);
+
+  // "expected X, found Y" at a key.
+  tl::unexpected<Error> wrong(std::string_view key, std::string_view expected) const;
+  // Known and unused: no note in the log.
+  void ignore(std::initializer_list<std::string_view> keys);
+  void note_unknown(std::string_view route) const;
+
+ private:
+  Fields(const Json& json, std::string path) : json_(&json), path_(std::move(path)) {}
+
+  const Json* json_;
+  std::string path_;
+  std::vector<std::string_view> asked_;
+};
+
+}  // namespace godwit::server

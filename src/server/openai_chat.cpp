@@ -1,0 +1,260 @@
+// /v1/chat/completions.
+#include <utility>
+
+#include "server/answer.h"
+#include "server/conversation.h"
+#include "server/openai_logprobs.h"
+
+namespace godwit::server {
+namespace {
+
+using engine::Event;
+using engine::FinishReason;
+
+constexpr int kMaxChoices = 16;
+
+struct ChatCall {
+  engine::GenerationRequest request;
+  std::string model;
+  int choices = 1;
+  bool stream = false, include_usage = false, include_progress = false, logprobs = false;
+};
+
+Status read_lengths(Fields& fields, engine::GenerationRequest& request) {
+  std::optional<int> most;
+  TRY_STATUS(fields.read("max_tokens", most, -1, 1 << 24));
+  TRY_STATUS(fields.read("max_completion_tokens", most, 1, 1 << 24));
+  if (most) request.max_tokens = *most;
+  TRY_STATUS(fields.read("stop", request.stop));
+  return fields.read("ignore_eos", request.ignore_end);
+}
+
+Status read_stream_options(Fields& fields, ChatCall& call) {
+  TRY_STATUS(fields.read("stream", call.stream));
+  TRY(auto options, fields.find_object("stream_options"));
+  if (!options) return {};
+  TRY_STATUS(options->read("include_usage", call.include_usage));
+  return options->read("include_progress", call.include_progress);
+}
+
+Status read_logprobs(Fields& fields, ChatCall& call) {
+  int top = 0;
+  TRY_STATUS(fields.read("logprobs", call.logprobs));
+  TRY_STATUS(fields.read("top_logprobs", top, 0, 20));
+  if (top > 0 && !call.logprobs)
+    return bad_input("top_logprobs: expected logprobs to be true as well");
+  if (call.logprobs) call.request.logprobs = top;
+  return {};
+}
+
+Result<ChatCall> read_chat(const Api& api, std::string_view body) {
+  TRY(const Json json, parse_body(body));
+  TRY(Fields fields, Fields::of(json, ""));
+  ChatCall call;
+  engine::GenerationRequest& request = call.request;
+  TRY_STATUS(fields.read("model", call.model));
+  const Json* messages = fields.find("messages");
+  if (!messages) return fields.wrong("messages", "array");
+  TRY(request.messages, read_messages(*messages, "messages", api.media));
+  if (const Json* tools = fields.find("tools")) {
+    TRY(request.tools, read_tools(*tools, "tools"));
+  }
+  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request.tools));
+  TRY_STATUS(check_response_format(fields.find("response_format"), "response_format"));
+  TRY_STATUS(read_sampling(fields, request.sampling));
+  TRY_STATUS(read_thinking(fields, request));
+  TRY_STATUS(read_lengths(fields, request));
+  TRY_STATUS(read_stream_options(fields, call));
+  TRY_STATUS(read_logprobs(fields, call));
+  TRY_STATUS(fields.read("n", call.choices, 1, kMaxChoices));
+  TRY_STATUS(fields.read("prompt_cache_key", request.cache_key));
+  TRY_STATUS(fields.read("add_generation_prompt", request.template_options.add_generation_prompt));
+  fields.ignore(
+      {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier"});
+  fields.note_unknown("/v1/chat/completions");
+  return call;
+}
+
+std::string_view finish_word(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
+    default:
+      return "stop";
+  }
+}
+
+class ChatFormat final : public AnswerFormat {
+ public:
+  ChatFormat(const ChatCall& call, ModelUse model)
+      : model_(std::move(model)),
+        id_(new_id("chatcmpl-")),
+        created_(unix_time()),
+        include_usage_(call.include_usage),
+        include_progress_(call.include_progress),
+        logprobs_(call.logprobs),
+        done_(call.choices) {}
+
+  std::string begin() override {
+    std::string bytes;
+    for (size_t i = 0; i < done_.size(); ++i) {
+      bytes += chunk(static_cast<int>(i),
+                     Json::object({{"role", value("assistant")}, {"content", value("")}}));
+    }
+    return bytes;
+  }
+
+  std::string event(int choice, const Event& event) override {
+    switch (event.kind) {
+      case Event::Kind::kPromptProgress:
+        return include_progress_ ? progress(event) : std::string();
+      case Event::Kind::kReasoning:
+        return chunk(choice, Json::object({{"reasoning_content", value(event.text)}}));
+      case Event::Kind::kContent:
+        return chunk(choice, Json::object({{"content", value(event.text)}}), {}, event.logprobs);
+      case Event::Kind::kToolCallBegin:
+        return tool_call(
+            choice, event.index,
+            {{"id", value(new_id("call_"))},
+             {"type", value("function")},
+             {"function", Json::object({{"name", value(event.text)}, {"arguments", value("")}})}});
+      case Event::Kind::kToolArguments:
+        return tool_call(choice, event.index,
+                         {{"function", Json::object({{"arguments", value(event.text)}})}});
+      case Event::Kind::kDone:
+        done_[choice] = event;
+        return chunk(choice, Json::object(), value(finish_word(event.finish)));
+      default:
+        return {};
+    }
+  }
+
+  std::string end() override {
+    std::string bytes;
+    if (include_usage_) {
+      Json json = head("chat.completion.chunk");
+      json.set("choices", Json::array());
+      json.set("usage", usage());
+      bytes = sse(json);
+    }
+    return bytes + "data: [DONE]\n\n";
+  }
+
+  std::string error(int status, const std::string& message) override {
+    return "data: " + error_body(Dialect::kOpenAi, status, message) + "\n\n";
+  }
+
+  HttpReply whole(std::vector<Answer>& answers) override {
+    Json::Array choices;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      done_[i] = answers[i].done;
+      choices.push_back(choice(static_cast<int>(i), answers[i]));
+    }
+    Json json = head("chat.completion");
+    json.set("choices", Json::array(std::move(choices)));
+    json.set("usage", usage());
+    return json_reply(json);
+  }
+
+ private:
+  Json head(const char* object) const {
+    return Json::object({{"id", value(id_)},
+                         {"object", value(object)},
+                         {"created", value(created_)},
+                         {"model", value(model_.name)},
+                         {"system_fingerprint", value("godwit")}});
+  }
+
+  Json usage() const {
+    std::vector<const Event*> done;
+    for (const Event& event : done_) done.push_back(&event);
+    return openai_usage(done);
+  }
+
+  std::string chunk(int index, Json delta, Json finish = {},
+                    const std::vector<engine::TokenLogprob>& logprobs = {}) const {
+    Json json = head("chat.completion.chunk");
+    json.set("choices", Json::array({Json::object({{"index", value(index)},
+                                                   {"delta", std::move(delta)},
+                                                   {"logprobs", logprobs_json(logprobs)},
+                                                   {"finish_reason", std::move(finish)}})}));
+    return sse(json);
+  }
+
+  std::string tool_call(int choice, int index, Json::Object members) const {
+    members.insert(members.begin(), {"index", value(index)});
+    return chunk(choice,
+                 Json::object({{"tool_calls", Json::array({Json::object(std::move(members))})}}));
+  }
+
+  std::string progress(const Event& event) const {
+    Json json = head("chat.completion.chunk");
+    json.set("choices", Json::array());
+    json.set("godwit",
+             Json::object({{"prompt_progress", Json::object({{"done", value(event.done)},
+                                                             {"total", value(event.total)}})}}));
+    return sse(json);
+  }
+
+  Json logprobs_json(const std::vector<engine::TokenLogprob>& logprobs) const {
+    if (!logprobs_ || logprobs.empty()) return {};
+    return Json::object(
+        {{"content", chat_logprobs(*model_.engine, logprobs)}, {"refusal", Json()}});
+  }
+
+  Json choice(int index, const Answer& answer) const {
+    Json message = Json::object({{"role", value("assistant")}});
+    const bool null_content = answer.content.empty() && !answer.calls.empty();
+    message.set("content", null_content ? Json() : value(answer.content));
+    message.set("refusal", Json());
+    if (!answer.reasoning.empty()) message.set("reasoning_content", value(answer.reasoning));
+    Json::Array calls;
+    for (const CalledTool& call : answer.calls) {
+      calls.push_back(Json::object(
+          {{"id", value(call.id)},
+           {"type", value("function")},
+           {"function",
+            Json::object({{"name", value(call.name)}, {"arguments", value(call.arguments)}})}}));
+    }
+    if (!calls.empty()) message.set("tool_calls", Json::array(std::move(calls)));
+    return Json::object({{"index", value(index)},
+                         {"message", std::move(message)},
+                         {"logprobs", logprobs_json(answer.logprobs)},
+                         {"finish_reason", value(finish_word(answer.done.finish))}});
+  }
+
+  ModelUse model_;
+  std::string id_;
+  int64_t created_;
+  bool include_usage_, include_progress_, logprobs_;
+  std::vector<Event> done_;  // by choice
+};
+
+HttpReply chat(const Api& api, const HttpRequest& http) {
+  auto call = read_chat(api, http.body);
+  if (!call) return error_reply(Dialect::kOpenAi, call.error());
+  auto model = api.models.use(call->model);
+  if (!model) return error_reply(Dialect::kOpenAi, model.error());
+  auto format = std::make_unique<ChatFormat>(*call, *model);
+  auto job = start(api, Dialect::kOpenAi, std::move(*model),
+                   repeat_request(std::move(call->request), call->choices));
+  if (!job) return std::move(job.error());
+  return call->stream ? stream_reply(std::move(*job), std::move(format))
+                      : whole_reply(std::move(*job), std::move(format));
+}
+
+}  // namespace
+
+Result<engine::GenerationRequest> read_chat_request(const Api& api, std::string_view body) {
+  TRY(ChatCall call, read_chat(api, body));
+  return std::move(call.request);
+}
+
+std::vector<Route> openai_chat_routes(const Api& api) {
+  return {{"POST", "/v1/chat/completions",
+           [&api](const HttpRequest& http) { return chat(api, http); }}};
+}
+
+}  // namespace godwit::server

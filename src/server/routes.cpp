@@ -1,0 +1,21 @@
+// All routes of the server, joined.
+#include <iterator>
+
+#include "server/api.h"
+
+namespace godwit::server {
+
+std::vector<Route> all_routes(const Api& api) {
+  std::vector<Route> routes;
+  const auto add = [&](std::vector<Route> more) {
+    routes.insert(routes.end(), std::make_move_iterator(more.begin()),
+                  std::make_move_iterator(more.end()));
+  };
+  add(openai_chat_routes(api));
+  add(openai_completion_routes(api));
+  add(openai_model_routes(api));
+  add(own_routes(api));
+  return routes;
+}
+
+}  // namespace godwit::server
