@@ -91,10 +91,9 @@ Status Binder::add_tensors(const checkpoint::TensorSource& source,
           path_, stored_name);
     }
     const std::string name = translate(stored_name);
-    // An unknown name, or a second tensor of the same name, is kept under its own: nobody will ask
-    // for it.
+    // An unknown name, or a second tensor of the same name, is kept where nobody will ask for it.
     const bool unknown = name.empty() || tensors_.contains(name);
-    tensors_[unknown ? stored_name : name] = {stored_name, *source.find(stored_name)};
+    tensors_[unknown ? "?" + stored_name : name] = {stored_name, *source.find(stored_name)};
   }
   return {};
 }

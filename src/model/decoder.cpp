@@ -19,7 +19,7 @@ void LoadedModel::forward(const Batch& batch, Workspace& workspace, const BatchO
   Arena arena = workspace.arena();
   const DecoderScratch s(arena, config_, batch.ids.size(), batch.logit_rows.size(),
                          workspace.limits().max_context);
-  const Step step = begin(batch, arena, s, observer);
+  const Step step = begin(batch, workspace.limits(), arena, s, observer);
 
   embed(batch, s.x);
   if (observer) observer->observe("embed", s.x);
@@ -69,7 +69,7 @@ void LoadedModel::draft(const Batch& batch, ConstMatrixView hidden, Workspace& w
   Arena arena = workspace.arena();
   const DecoderScratch s(arena, config_, n, batch.logit_rows.size(),
                          workspace.limits().max_context);
-  const Step step = begin(batch, arena, s, observer);
+  const Step step = begin(batch, workspace.limits(), arena, s, observer);
   {
     const Arena::Scope scope(arena);
     const MatrixView both = arena.matrix(n, 2 * H);  // embedding | hidden
@@ -85,9 +85,11 @@ void LoadedModel::draft(const Batch& batch, ConstMatrixView hidden, Workspace& w
   finish(step, w.norm, s, output, "mtp.hidden", "mtp.logits");
 }
 
-Step LoadedModel::begin(const Batch& batch, Arena& arena, const DecoderScratch& s,
-                        Observer* observer) const {
+Step LoadedModel::begin(const Batch& batch, const WorkspaceLimits& limits, Arena& arena,
+                        const DecoderScratch& s, Observer* observer) const {
   CHECK(!batch.ids.empty() && batch.positions.size() == batch.ids.size() && batch.geometry);
+  CHECK_MSG(s.x.rows <= limits.max_tokens && s.selected.rows <= limits.max_logit_rows,
+            "more tokens or rows of logits than the workspace was made for");
   CHECK(batch.vision_row.empty() || batch.vision_row.size() == batch.ids.size());
   fill_rope_tables(rope_, batch.positions, s.cos, s.sin);
   return {.context = context_,

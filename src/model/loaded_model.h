@@ -44,8 +44,8 @@ class LoadedModel final : public Model {
                      Workspace& workspace, MatrixView merged, Observer* observer) const override;
 
  private:
-  Step begin(const Batch& batch, Arena& arena, const DecoderScratch& scratch,
-             Observer* observer) const;
+  Step begin(const Batch& batch, const WorkspaceLimits& limits, Arena& arena,
+             const DecoderScratch& scratch, Observer* observer) const;
   void embed(const Batch& batch, MatrixView out) const;
   void run_layer(const Step& step, const LayerWeights& layer, const DecoderScratch& scratch) const;
   void finish(const Step& step, const Vector& norm, const DecoderScratch& scratch,

@@ -1,5 +1,5 @@
-// Where the golden models are: the selection that is kept in tests/goldens, or, where the project's shared folder lies beside
-// the clone, all of them there.
+// Where the golden models are: the selection that is kept in tests/goldens, or, where the project's
+// shared folder lies beside the clone, all of them there.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,9 @@ inline std::filesystem::path golden_root() {
   const std::filesystem::path source = GODWIT_SOURCE_DIR, shared = source / "../shared/goldens";
   return std::filesystem::exists(shared / "models") ? shared : source / "tests/goldens";
 }
-inline std::filesystem::path golden_family(const std::string& family) { return golden_root() / "models" / family; }
+inline std::filesystem::path golden_family(const std::string& family) {
+  return golden_root() / "models" / family;
+}
 
 // Names of the cases of a family, sorted.
 inline std::vector<std::string> golden_cases(const std::string& family) {
@@ -31,7 +33,8 @@ inline std::vector<std::string> golden_cases(const std::string& family) {
 inline std::vector<std::string> golden_models(const std::string& family) {
   const std::filesystem::path gguf = golden_root() / "gguf";
   std::vector<std::string> models;
-  for (const auto& path : {golden_family(family) / "model", gguf / (family + ".gguf"), gguf / (family + ".bf16.gguf")}) {
+  for (const auto& path : {golden_family(family) / "model", gguf / (family + ".gguf"),
+                           gguf / (family + ".bf16.gguf")}) {
     if (std::filesystem::exists(path)) models.push_back(path.string());
   }
   return models;

@@ -1,5 +1,6 @@
-// Every recorded tensor of the reference, within the tolerance that its file states (10 times the reference's own noise), from
-// folders and from GGUF files, under every instruction set of this machine; one and two threads agree to the bit.
+// Every recorded tensor of the reference, within the tolerance that its file states (10 times the
+// reference's own noise), from folders and from GGUF files, under every instruction set of this
+// machine; one and two threads agree to the bit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,9 +25,11 @@ struct GoldenModel {
 
 std::vector<GoldenModel> all_models() {
   std::vector<GoldenModel> models;
-  for (const char* family : {"qwen35-tiny", "qwen35-real-heads", "qwen35-untied-72", "qwen35-moe", "qwen35-yarn"}) {
+  for (const char* family :
+       {"qwen35-tiny", "qwen35-real-heads", "qwen35-untied-72", "qwen35-moe", "qwen35-yarn"}) {
     for (const std::string& path : golden_models(family)) {
-      for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kNeon, Isa::kNeonDot}) {
+      for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni,
+                      Isa::kNeon, Isa::kNeonDot}) {
         models.push_back({family, path, isa});
       }
     }
@@ -34,20 +37,25 @@ std::vector<GoldenModel> all_models() {
   return models;
 }
 
-void PrintTo(const GoldenModel& model, std::ostream* out) { *out << model.path << " with " << isa_name(model.isa); }
+void PrintTo(const GoldenModel& model, std::ostream* out) {
+  *out << model.path << " with " << isa_name(model.isa);
+}
 
 std::string test_name(const testing::TestParamInfo<GoldenModel>& info) {
   const GoldenModel& model = info.param;
   const bool gguf = model.path.ends_with(".gguf");
-  std::string name = model.family + (gguf ? model.path.ends_with(".bf16.gguf") ? "_gguf_bf16" : "_gguf_f32" : "_folder") +
-                     "_" + std::string(isa_name(model.isa));
+  std::string name =
+      model.family +
+      (gguf ? model.path.ends_with(".bf16.gguf") ? "_gguf_bf16" : "_gguf_f32" : "_folder") + "_" +
+      std::string(isa_name(model.isa));
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
 class Golden : public testing::TestWithParam<GoldenModel> {};
 
-Result<TensorDump> run_case(const GoldenModel& golden, const checkpoint::TensorSource& input, int threads, int64_t generate) {
+Result<TensorDump> run_case(const GoldenModel& golden, const checkpoint::TensorSource& input,
+                            int threads, int64_t generate) {
   ComputePool pool(threads);
   TRY(const auto files, checkpoint::open_model_files(golden.path));
   TRY(const auto model, Model::load(files, {&pool, &kernels::kernel_table(golden.isa)}));
@@ -63,7 +71,8 @@ std::vector<int64_t> ids_of(const checkpoint::TensorSource& source, const char* 
 }
 
 // The largest difference as a share of the tolerance.
-double compare(const std::string& name, const tensor::TensorView& expected, const TensorDump& dump, const Json& case_json) {
+double compare(const std::string& name, const tensor::TensorView& expected, const TensorDump& dump,
+               const Json& case_json) {
   const auto found = dump.tensors.find(name);
   if (found == dump.tensors.end()) {
     ADD_FAILURE() << name << " was not observed";
@@ -79,13 +88,15 @@ double compare(const std::string& name, const tensor::TensorView& expected, cons
   EXPECT_EQ(tensor::Shape(std::span(actual.shape)), expected.shape) << name;
   double largest = 0;
   size_t place = 0;
-  for (size_t i = 0; i < actual.values.size() && i < static_cast<size_t>(expected.shape.elements()); ++i) {
+  for (size_t i = 0; i < actual.values.size() && i < static_cast<size_t>(expected.shape.elements());
+       ++i) {
     float value;
     std::memcpy(&value, expected.data + i * sizeof value, sizeof value);
     const double difference = std::abs(double(value) - actual.values[i]);
     if (!(difference <= largest)) largest = difference, place = i;  // takes NaN
   }
-  EXPECT_LE(largest, tolerance) << name << " differs most at " << place << " of " << expected.shape.to_string();
+  EXPECT_LE(largest, tolerance) << name << " differs most at " << place << " of "
+                                << expected.shape.to_string();
   return largest / tolerance;
 }
 
@@ -95,7 +106,10 @@ void expect_same_bits(const TensorDump& a, const TensorDump& b) {
   for (const auto& [name, tensor] : a.tensors) {
     const auto& other = b.tensors.at(name);
     ASSERT_EQ(tensor.values.size(), other.values.size()) << name;
-    EXPECT_EQ(std::memcmp(tensor.values.data(), other.values.data(), tensor.values.size() * sizeof(float)), 0) << name;
+    EXPECT_EQ(std::memcmp(tensor.values.data(), other.values.data(),
+                          tensor.values.size() * sizeof(float)),
+              0)
+        << name;
   }
 }
 
@@ -108,14 +122,18 @@ TEST_P(Golden, TensorsAndIds) {
   ASSERT_TRUE(json) << json.error().message;
   double worst = 0;
   std::string worst_name;
-  const bool has_vision = !golden.path.ends_with(".gguf") || checkpoint::open_model_files(golden.path)->mmproj;
+  const bool has_vision =
+      !golden.path.ends_with(".gguf") || checkpoint::open_model_files(golden.path)->mmproj;
   for (const std::string& name : golden_cases(golden.family)) {
     SCOPED_TRACE(name);
-    const auto input = checkpoint::open_safetensors((golden_family(golden.family) / (name + ".input.safetensors")).string());
-    const auto expected = checkpoint::open_safetensors((golden_family(golden.family) / (name + ".expected.safetensors")).string());
+    const auto input = checkpoint::open_safetensors(
+        (golden_family(golden.family) / (name + ".input.safetensors")).string());
+    const auto expected = checkpoint::open_safetensors(
+        (golden_family(golden.family) / (name + ".expected.safetensors")).string());
     ASSERT_TRUE(input) << input.error().message;
     ASSERT_TRUE(expected) << expected.error().message;
-    if (!has_vision && ((*input)->find("pixel_values") || (*input)->find("pixel_values_videos"))) continue;
+    if (!has_vision && ((*input)->find("pixel_values") || (*input)->find("pixel_values_videos")))
+      continue;
     const std::vector<int64_t> greedy_ids = ids_of(**expected, "greedy_ids");
     ASSERT_FALSE(greedy_ids.empty());
     const auto dump = run_case(golden, **input, 1, greedy_ids.size());

@@ -1,0 +1,226 @@
+// The same answer, to the bit, alone or in company; and to rounding, whole or in chunks. No
+// allocation while running.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+#include <random>
+
+#include "model/plain_memory.h"
+#include "model/workspace.h"
+#include "tests/model/memory_files.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+void* operator new(size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size)) return p;
+  std::abort();
+}
+void* operator new(size_t size, std::align_val_t alignment) {
+  ++allocations;
+  const auto a = static_cast<size_t>(alignment);
+  if (void* p = std::aligned_alloc(a, (size + a - 1) / a * a)) return p;
+  std::abort();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace godwit::model {
+namespace {
+
+using tensor::MatrixView;
+
+// A model with sequences of its own. GODWIT_ISA chooses the kernels.
+struct Runner {
+  explicit Runner(const std::string& family)
+      : folder(family),
+        model(Model::load(folder.files,
+                          {&pool, &kernels::kernel_table(isa_from_environment().value())})
+                  .value()),
+        workspace(model->make_workspace({.max_tokens = 256,
+                                         .max_logit_rows = 256,
+                                         .max_context = 512,
+                                         .max_patches = 256,
+                                         .max_segment = 256})) {}
+
+  PlainMemory new_memory() const {
+    return {model->cache_geometry(tensor::DType::kF16, 16), 512, 256};
+  }
+  PlainMemory new_draft_memory() const {
+    return {model->draft_cache_geometry(tensor::DType::kF16, 16), 512};
+  }
+  int64_t vocabulary() const { return model->config().text.vocab_size; }
+
+  struct Part {
+    PlainMemory* memory;
+    std::vector<int32_t> ids;
+  };
+  // Logits of every row of all parts, in one forward().
+  std::vector<float> forward(const std::vector<Part>& parts) {
+    std::vector<int32_t> ids, logit_rows;
+    std::vector<Position> positions;
+    std::vector<BatchSequence> sequences;
+    for (const Part& part : parts) {
+      sequences.push_back({int64_t(ids.size()), int64_t(part.ids.size()), part.memory->view()});
+      for (int32_t id : part.ids) {
+        const auto p =
+            static_cast<int32_t>(part.memory->cached() + ids.size() - sequences.back().first);
+        logit_rows.push_back(static_cast<int32_t>(ids.size()));
+        ids.push_back(id);
+        positions.push_back({p, p, p});
+      }
+    }
+    std::vector<float> logits(ids.size() * vocabulary());
+    const Batch batch{.ids = ids,
+                      .positions = positions,
+                      .sequences = sequences,
+                      .geometry = &parts.front().memory->geometry(),
+                      .logit_rows = logit_rows};
+    model->forward(batch, *workspace,
+                   {.logits = {logits.data(), int64_t(ids.size()), vocabulary(), vocabulary()}});
+    for (const Part& part : parts) part.memory->advance(part.ids.size());
+    return logits;
+  }
+
+  ComputePool pool{2};
+  EditableFolder folder;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Workspace> workspace;
+};
+
+std::vector<int32_t> some_ids(int n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> ids(n);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % 290);
+  return ids;
+}
+
+std::vector<float> joined(std::vector<float> a, const std::vector<float>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+class Invariance : public testing::TestWithParam<const char*> {};
+
+TEST_P(Invariance, CompanionsChangeNoBit) {
+  Runner r(GetParam());
+  const auto a = some_ids(70, 1), b = some_ids(3, 2), c = some_ids(1, 3), d = some_ids(33, 4);
+  PlainMemory a1 = r.new_memory(), b1 = r.new_memory(), c1 = r.new_memory();
+  PlainMemory a2 = r.new_memory(), b2 = r.new_memory(), c2 = r.new_memory();
+  const auto alone =
+      joined(joined(r.forward({{&a1, a}}), r.forward({{&b1, b}})), r.forward({{&c1, c}}));
+  EXPECT_EQ(alone, r.forward({{&a2, a}, {&b2, b}, {&c2, c}}));
+  // And with something in the caches: a prompt goes on beside two that decode.
+  const auto later =
+      joined(joined(r.forward({{&a1, d}}), r.forward({{&b1, c}})), r.forward({{&c1, c}}));
+  EXPECT_EQ(later, r.forward({{&a2, d}, {&b2, c}, {&c2, c}}));
+}
+
+TEST_P(Invariance, ChunksAgreeToRounding) {
+  Runner r(GetParam());
+  const auto ids = some_ids(150, 5);
+  PlainMemory whole_memory = r.new_memory();
+  const std::vector<float> whole = r.forward({{&whole_memory, ids}});
+  for (const std::vector<int>& cut :
+       {std::vector<int>{64, 86}, {1, 63, 86}, {65, 1, 1, 1, 82}, {149, 1}}) {
+    PlainMemory memory = r.new_memory();
+    std::vector<float> logits;
+    auto place = ids.begin();
+    for (int n : cut) {
+      logits = joined(logits, r.forward({{&memory, {place, place + n}}}));
+      place += n;
+    }
+    double largest = 0;
+    for (size_t i = 0; i < whole.size(); ++i)
+      largest = std::max(largest, double(std::abs(whole[i] - logits[i])));
+    EXPECT_LT(largest, 0.02) << "first chunk of " << cut[0];  // keys and values in f16
+    EXPECT_EQ(memory.cached(), 150);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Invariance, testing::Values("qwen35-tiny", "qwen35-moe"),
+                         [](const auto& info) { return std::string(info.param).substr(7); });
+
+std::vector<float> some_pixels(int64_t patches, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<float> pixels(patches * 1536);
+  for (float& p : pixels) p = float(random() % 256) / 127.5f - 1;
+  return pixels;
+}
+
+std::vector<float> encode(Runner& r, const std::vector<float>& pixels,
+                          const std::vector<VisionGrid>& grids) {
+  const int64_t patches = pixels.size() / 1536, H = r.model->config().text.hidden_size;
+  std::vector<float> merged(patches / 4 * H);
+  r.model->encode_vision({pixels.data(), patches, 1536}, grids, *r.workspace,
+                         {merged.data(), patches / 4, H, H});
+  return merged;
+}
+
+TEST(VisionInvariance, PicturesAndSlicesDoNotSeeEachOther) {
+  Runner r("qwen35-tiny");
+  const auto a = some_pixels(24, 1), b = some_pixels(16, 2), c = some_pixels(48, 3);
+  const std::vector<float> first_slice(c.begin(), c.begin() + 24 * 1536),
+      second_slice(c.begin() + 24 * 1536, c.end());
+  const auto alone = joined(joined(joined(encode(r, a, {{1, 4, 6}}), encode(r, b, {{1, 4, 4}})),
+                                   encode(r, first_slice, {{1, 6, 4}})),
+                            encode(r, second_slice, {{1, 6, 4}}));
+  EXPECT_EQ(alone, encode(r, joined(joined(a, b), c), {{1, 4, 6}, {1, 4, 4}, {2, 6, 4}}));
+}
+
+TEST(Allocation, NoneWhileRunning) {
+  for (const char* family : {"qwen35-tiny", "qwen35-moe"}) {
+    Runner r(family);
+    PlainMemory memory = r.new_memory(), draft_memory = r.new_draft_memory();
+    const int64_t H = r.model->config().text.hidden_size, V = r.vocabulary();
+    const auto ids = some_ids(100, 7);
+    std::vector<Position> positions(100);
+    std::vector<float> hidden(100 * H), next(100 * H), logits(V), merged(6 * H);
+    const auto pixels = some_pixels(24, 8);
+    const VisionGrid grid{1, 4, 6};
+    const int64_t before = allocations;
+    int64_t first = 0;
+    for (int64_t n : {97, 1, 1}) {
+      const BatchSequence sequence{0, n, memory.view()}, draft_sequence{0, n, draft_memory.view()};
+      const auto last = static_cast<int32_t>(n - 1);
+      Batch batch{.ids = std::span(ids).subspan(first, n),
+                  .positions = std::span(positions).subspan(first, n),
+                  .sequences = {&sequence, 1},
+                  .geometry = &memory.geometry(),
+                  .logit_rows = {&last, 1}};
+      r.model->forward(batch, *r.workspace,
+                       {.logits = {logits.data(), 1, V, V}, .hidden = {hidden.data(), n, H, H}});
+      batch.sequences = {&draft_sequence, 1};
+      batch.geometry = &draft_memory.geometry();
+      r.model->draft(batch, {hidden.data(), n, H}, *r.workspace,
+                     {.logits = {logits.data(), 1, V, V}, .hidden = {next.data(), n, H, H}});
+      memory.advance(n);
+      draft_memory.advance(n);
+      first += n;
+    }
+    r.model->encode_vision({pixels.data(), 24, 1536}, {&grid, 1}, *r.workspace,
+                           {merged.data(), 6, H, H});
+    EXPECT_EQ(allocations - before, 0) << family;
+    const int64_t counted = allocations;
+    delete new int;
+    EXPECT_EQ(allocations - counted, 1);  // the count counts
+  }
+}
+
+TEST(Workspace, HoldsTheLargestBatch) {
+  Runner r("qwen35-moe");
+  PlainMemory memory = r.new_memory();
+  r.forward({{&memory, some_ids(256, 9)}});
+  EXPECT_EQ(r.workspace->bytes(), r.model->workspace_bytes(r.workspace->limits()));
+  EXPECT_DEATH(r.forward({{&memory, some_ids(257, 9)}}), "workspace was made for");
+}
+
+}  // namespace
+}  // namespace godwit::model
