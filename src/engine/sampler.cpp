@@ -80,6 +80,29 @@ double total_weight(std::span<const float> logits, float largest_logit) {
   return total;
 }
 
+// Nothing is cut off but by min-p: no order is needed.
+int32_t draw_from_all(std::span<const float> logits, const SamplingRules& rules,
+                      uint64_t position) {
+  float largest_logit = kNever;
+  for (float logit : logits) largest_logit = std::max(largest_logit, logit);  // NaN is passed over
+  const auto weight = [&](float logit) {
+    const double w = std::exp(static_cast<double>(logit) - largest_logit);
+    return w >= rules.min_p ? w : 0.0;  // NaN gives 0
+  };
+  double total = 0;
+  for (float logit : logits) total += weight(logit);
+  double left = uniform_at(rules.seed, position) * total;
+  int32_t last = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double w = weight(logits[i]);
+    if (w == 0) continue;
+    last = static_cast<int32_t>(i);
+    left -= w;
+    if (left < 0) break;
+  }
+  return last;
+}
+
 }  // namespace
 
 Result<SamplingRules> resolve_sampling(const SamplingOptions& wanted, const SamplingRules& defaults,
@@ -130,7 +153,7 @@ int32_t sample(std::span<float> logits, const SamplingRules& rules, const TokenC
   apply_bias_and_penalties(logits, rules, counts);
   for (int32_t id : limits.banned) logits[id] = kNever;
   logits = logits.first(limits.decodable);
-  if (rules.temperature == 0 || rules.top_k == 1) {
+  if (rules.temperature < 1e-5f || rules.top_k == 1) {
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
   for (float& logit : logits) logit /= rules.temperature;
@@ -139,6 +162,7 @@ int32_t sample(std::span<float> logits, const SamplingRules& rules, const TokenC
   std::vector<double> weights;
   double sum = 0;
   const bool cut = rules.top_k > 0 && static_cast<size_t>(rules.top_k) < logits.size();
+  if (!cut && rules.top_p >= 1) return draw_from_all(logits, rules, position);
   // Without top-k most of the weight still sits in few tokens: look at a few hundred, and at more
   // only if that was too few.
   for (size_t k = cut ? rules.top_k : 256;; k *= 16) {

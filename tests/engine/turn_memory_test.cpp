@@ -1,0 +1,76 @@
+// Which sent turns say the same as a generated one, and what is remembered.
+#include "engine/turn_memory.h"
+
+#include <gtest/gtest.h>
+
+namespace godwit::engine {
+namespace {
+
+text::ChatMessage sent(const std::string& content) {
+  text::ChatMessage message;
+  message.role = "assistant";
+  text::ContentPart part;
+  part.text = content;
+  message.content.push_back(part);
+  return message;
+}
+text::ToolCall call(const std::string& name, const std::string& arguments) {
+  return {"", name, checkpoint::parse_json(arguments).value()};
+}
+
+TEST(SaysTheSame, ContentButForWhiteSpaceAround) {
+  const text::ParsedMessage generated{.content = "Hello there"};
+  EXPECT_TRUE(says_the_same(generated, sent("Hello there")));
+  EXPECT_TRUE(says_the_same(generated, sent("\nHello there  ")));
+  EXPECT_FALSE(says_the_same(generated, sent("Hello  there")));
+  EXPECT_FALSE(says_the_same(generated, sent("")));
+}
+
+TEST(SaysTheSame, ReasoningMayBeLeftOutButNotChanged) {
+  const text::ParsedMessage generated{.reasoning_content = "Two and two.", .content = "4"};
+  auto message = sent("4");
+  EXPECT_TRUE(says_the_same(generated, message));
+  message.reasoning_content = "Two and two.\n";
+  EXPECT_TRUE(says_the_same(generated, message));
+  message.reasoning_content = "";
+  EXPECT_TRUE(says_the_same(generated, message));
+  message.reasoning_content = "Something else";
+  EXPECT_FALSE(says_the_same(generated, message));
+  EXPECT_TRUE(says_the_same(generated, sent("<think>\nTwo and two.\n</think>\n\n4")));
+  EXPECT_FALSE(says_the_same(generated, sent("<think>\nThree.\n</think>\n\n4")));
+}
+
+TEST(SaysTheSame, ArgumentsAreComparedAsValues) {
+  const text::ParsedMessage generated{.tool_calls = {call("sum", R"({"a": 1, "b": [true, "x"]})")}};
+  auto message = sent("");
+  EXPECT_FALSE(says_the_same(generated, message));
+  message.tool_calls = {call("sum", R"({"b":[true,"x"],"a":1})")};
+  EXPECT_TRUE(says_the_same(generated, message));
+  message.tool_calls[0].arguments = checkpoint::Json::string(R"({"a":1,"b":[true,"x"]})");
+  EXPECT_TRUE(says_the_same(generated, message)) << "as a string";
+  message.tool_calls[0].arguments = checkpoint::Json::string("no json");
+  EXPECT_FALSE(says_the_same(generated, message));
+  message.tool_calls = {call("sum", R"({"a": 2, "b": [true, "x"]})")};
+  EXPECT_FALSE(says_the_same(generated, message));
+  message.tool_calls = {call("add", R"({"a": 1, "b": [true, "x"]})")};
+  EXPECT_FALSE(says_the_same(generated, message));
+}
+
+TEST(TurnMemory, FindsByWhatStandsBeforeAndForgetsTheOldest) {
+  TurnMemory memory(100);
+  const cache::Hash128 here{1, 2}, there{3, 4};
+  memory.remember(here, {{.content = "a"}, std::vector<int32_t>(40, 1)});
+  memory.remember(here, {{.content = "b"}, std::vector<int32_t>(40, 2)});
+  EXPECT_EQ(memory.find(here, sent("a"))->front(), 1);
+  EXPECT_EQ(memory.find(here, sent("b"))->front(), 2);
+  EXPECT_FALSE(memory.find(there, sent("a")));
+  memory.remember(there, {{.content = "c"}, std::vector<int32_t>(40, 3)});
+  EXPECT_FALSE(memory.find(here, sent("a")));
+  EXPECT_TRUE(memory.find(here, sent("b")));
+  // The newest of those that say the same.
+  memory.remember(there, {{.content = "c"}, std::vector<int32_t>(5, 4)});
+  EXPECT_EQ(memory.find(there, sent("c"))->front(), 4);
+}
+
+}  // namespace
+}  // namespace godwit::engine
