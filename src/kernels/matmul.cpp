@@ -170,6 +170,7 @@ void run_task(const Plan& plan, const Activations& a, int64_t task) {
                                   a.groups.rows(g),
                                   x,
                                   a.x.stride,
+                                  g == 0,
                                   sums};
         plan.kernel(call);
         finish(*plan.product, sums, count * kTileRows, first_row, call.rows, first_column, columns);

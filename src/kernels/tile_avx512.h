@@ -6,7 +6,7 @@
 namespace {
 
 struct V {
-  static constexpr int kParts = 1, kGroupRows = 6, kPrefetchRows = 4;
+  static constexpr int kParts = 1, kGroupRows = 6;
   static constexpr bool kWholeGroups =
       true;  // a group of x is never split: its row count is known to the compiler
   static constexpr int tiles(int) { return 2; }
@@ -165,6 +165,7 @@ struct V {
   static TILE_FN Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static TILE_FN Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   static TILE_FN Floats fnma(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
+  static TILE_FN Floats load_sums(const float* p) { return _mm512_loadu_ps(p); }
   static TILE_FN void store(float* p, Floats a) { _mm512_storeu_ps(p, a); }
   static TILE_FN void prefetch(const uint8_t* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);

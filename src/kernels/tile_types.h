@@ -59,6 +59,7 @@ struct TileProduct {
   int rows;              // 1 … kMaxGroupRows
   const void* x;         // block formats: activation blocks as above; plain types: f32 rows
   int64_t x_stride;      // plain types: values between rows
+  bool from_memory;      // the tiles are not in a near cache: prefetch
   float* sums;           // [rows, 16 · tile_count]
 };
 

@@ -11,7 +11,20 @@
 namespace {
 
 constexpr int kP = V::kParts;
-constexpr size_t kPrefetchBytes = 2048;  // ahead in each tile: two tiles cover the latency of memory at full speed
+constexpr size_t kPrefetchBytes = 4096;  // ahead in each tile: two tiles cover the latency of memory at full speed
+
+// The kBytes that come kPrefetchBytes after `at` in each of T tiles. Past the end of these tiles come the next ones, T tiles on.
+template <int T, size_t kBytes>
+TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[T], size_t at) {
+  const size_t ahead = at + kPrefetchBytes;
+  const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
+  for (int t = 0; t < T; ++t) {
+    const uint8_t* first = tiles[t] + place;
+    asm("" : "+r"(first));  // one address with constant offsets: GCC would compute each line's, and run out of registers
+#pragma GCC unroll 8
+    for (size_t line = 0; line < kBytes; line += 64) V::prefetch(first + line);
+  }
+}
 
 // ---- layouts (tile_types.h). `codes` and `header` stand at the vector's part; j is the block's place in its group -------
 
@@ -118,6 +131,12 @@ struct Generic : Nibbles {
     return V::load_f32(header + 128 + 64 * half + 64 / kP * part);
   }
 };
+
+// Where the sums of row r and vector n of tiles from `tile` on go; null for a tile that stands in for a missing one.
+TILE_FN float* sums_at(const TileProduct& p, int tile, int r, int n) {
+  const int t = tile + n / kP;
+  return t < p.tile_count ? p.sums + (r * p.tile_count + t) * kTileRows + kTileRows / kP * (n % kP) : nullptr;
+}
 
 // ---- block formats: N vectors of output rows (tiles × parts) times R rows of x ----------------------------------------
 
@@ -252,15 +271,9 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
     for (int j = 0; j < in_group; ++j, at += kCodes, x += kActivationBlockBytes * x_rows) {
       const uint8_t* codes[N];
       for (int n = 0; n < N; ++n) codes[n] = bases[n / kP] + at + 64 / kP * (n % kP);
-      if constexpr (R <= V::kPrefetchRows) {
-        // Past the end of these tiles come the next ones, T tiles further on.
-        const size_t ahead = at + kPrefetchBytes;
-        const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
-        for (int t = 0; t < T; ++t) {
-          for (size_t line = 0; line < kCodes; line += 64) V::prefetch(bases[t] + place + line);
-          if (j == 0)
-            for (size_t line = 64; line <= kHeader; line += 64) V::prefetch(bases[t] + place - line);
-        }
+      if (p.from_memory) {
+        prefetch_tiles<T, kCodes>(p, bases, at);
+        if (j == 0) prefetch_tiles<T, kHeader>(p, bases, at - kHeader);
       }
       add_block<F>(headers, codes, j, x, x_rows, totals);
     }
@@ -268,8 +281,7 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
   }
   for (int r = 0; r < R; ++r)
     for (int n = 0; n < N; ++n)
-      if (tile + n / kP < p.tile_count)
-        V::store(p.sums + ((row + r) * p.tile_count + tile + n / kP) * kTileRows + kTileRows / kP * (n % kP), totals[r][n]);
+      if (float* sums = sums_at(p, tile, row + r, n)) V::store(sums, totals[r][n]);
 }
 
 // ---- plain types -------------------------------------------------------------------------------------------------------
@@ -303,11 +315,7 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
   for (int t = 0; t < T; ++t) bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
   const float* x[R];
   for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(p.x) + (row + r) * p.x_stride;
-  V::Floats totals[R][N], run[R][N];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) totals[r][n] = V::zero_f32();
+  V::Floats run[R][N];
   for (int64_t first = 0; first < p.columns; first += kRunColumns) {
     const int64_t end = first + kRunColumns < p.columns ? first + kRunColumns : p.columns;
 #pragma GCC unroll 8
@@ -320,12 +328,7 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
       V::Floats even[N], odd[N];
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) F::load2(bases[n / kP] + at, n % kP, &even[n], &odd[n]);
-      if constexpr (R <= V::kPrefetchRows) {
-        const size_t ahead = at + kPrefetchBytes;
-        const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
-        for (int t = 0; t < T; ++t)
-          for (int line = 0; line < 2 * F::kColumnBytes; line += 64) V::prefetch(bases[t] + place + line);
-      }
+      if (p.from_memory) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const V::Floats x0 = V::broadcast_f32(x[r] + k), x1 = V::broadcast_f32(x[r] + k + 1);
@@ -342,15 +345,16 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) run[r][n] = V::fma(even[n], V::broadcast_f32(x[r] + k), run[r][n]);
     }
+    // The totals stay in memory, or they would push weights out of registers in the loop above.
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) totals[r][n] = V::add(totals[r][n], run[r][n]);
+      for (int n = 0; n < N; ++n) {
+        if (float* sums = sums_at(p, tile, row + r, n))
+          V::store(sums, V::add(first == 0 ? V::zero_f32() : V::load_sums(sums), run[r][n]));
+      }
+    }
   }
-  for (int r = 0; r < R; ++r)
-    for (int n = 0; n < N; ++n)
-      if (tile + n / kP < p.tile_count)
-        V::store(p.sums + ((row + r) * p.tile_count + tile + n / kP) * kTileRows + kTileRows / kP * (n % kP), totals[r][n]);
 }
 
 // ---- from a call's tiles and rows to the functions above -----------------------------------------------------------------

@@ -67,16 +67,16 @@ struct ConstMatrixView {
   const float* row(int64_t i) const { return data + i * stride; }
 };
 
+// 64-byte aligned memory for std::free; a large piece asks for huge pages, because weights that are read in one stream would
+// otherwise spend a good part of the time on page walks. CHECKs that there is memory.
+void* allocate_aligned(size_t bytes);
+
 // 64-byte aligned memory that is freed with the object; not initialised unless said.
 template <class T>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t n) : size_(n) {
-    const size_t bytes = (n * sizeof(T) + 63) / 64 * 64;
-    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes ? bytes : 64)));
-    CHECK_MSG(data_, "out of memory");
-  }
+  explicit AlignedBuffer(size_t n) : data_(static_cast<T*>(allocate_aligned(n * sizeof(T)))), size_(n) {}
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   size_t size() const { return size_; }
