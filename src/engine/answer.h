@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/request.h"
@@ -37,6 +38,9 @@ class Answer {
   void push(int32_t id, std::optional<TokenLogprob> logprob, std::vector<Event>& events);
   // The stream is over: what was held back.
   void finish(std::vector<Event>& events);
+
+  // Of tokens that no event's text stood for.
+  std::vector<TokenLogprob> take_logprobs() { return std::exchange(logprobs_, {}); }
 
   const std::optional<std::string>& stopped_by() const { return stops_.found(); }
   bool over_budget() const;  // the thought must be closed now

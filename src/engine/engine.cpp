@@ -40,6 +40,7 @@ class EngineImpl final : public Engine {
     return tokenizer_->decode(ids);
   }
   Result<std::string> render(const GenerationRequest& request) const override;
+  Result<int> count_tokens(const GenerationRequest& request) override;
 
  private:
   struct Waiting {
@@ -49,6 +50,7 @@ class EngineImpl final : public Engine {
   };
   void prepare_loop();
   void engine_loop();
+  PrepareContext prepare_context();
   void prepare_one(Waiting waiting);
   static void push_error(EventChannel& channel, Error error);
 
@@ -164,11 +166,20 @@ void EngineImpl::prepare_loop() {
   }
 }
 
+PrepareContext EngineImpl::prepare_context() {
+  return {*tokenizer_,
+          conventions_,
+          model_->config(),
+          model_->has_vision(),
+          settings_.context,
+          options_.prefill_chunk,
+          options_.history == "official",
+          vision_,
+          turns_};
+}
+
 void EngineImpl::prepare_one(Waiting waiting) {
-  auto prepared =
-      prepare({*tokenizer_, conventions_, model_->config(), model_->has_vision(), settings_.context,
-               options_.prefill_chunk, options_.history == "official", vision_, turns_},
-              waiting.request);
+  auto prepared = prepare(prepare_context(), waiting.request);
   if (!prepared) {
     push_error(*waiting.channel, std::move(prepared.error()));
     const std::lock_guard lock(mutex_);
@@ -218,6 +229,11 @@ Result<std::string> EngineImpl::render(const GenerationRequest& request) const {
       text::render_tolerant(conventions_.chat_template.version, request.messages, request.tools,
                             template_options(request)));
   return rendered.text();
+}
+
+Result<int> EngineImpl::count_tokens(const GenerationRequest& request) {
+  TRY(const Prepared prepared, prepare(prepare_context(), request));
+  return static_cast<int>(prepared.ids.size());
 }
 
 }  // namespace

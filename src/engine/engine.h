@@ -89,6 +89,8 @@ class Engine {
   virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
   virtual Result<std::string> render(
       const GenerationRequest& request) const = 0;  // the prompt's text
+  // Tokens of the prompt, pictures and clips with them.
+  virtual Result<int> count_tokens(const GenerationRequest& request) = 0;
 };
 
 }  // namespace godwit::engine

@@ -184,6 +184,7 @@ void EngineCore::after_share(const Runner::Work& work) {
     event.kind = Event::Kind::kPromptProgress;
     event.done = static_cast<int>(done);
     event.total = static_cast<int>(sequence.prompt_tokens);
+    event.usage = sequence.usage;
     sequence.channel->push(std::move(event));
   }
   const auto& stops = sequence.prompt.stops;
@@ -281,6 +282,7 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   if (sequence.answer_tokens() > 0) sequence.timings.decode = seconds_since(sequence.first_token);
   done.timings = sequence.timings;
   done.seed = sequence.prompt.sampling.seed;
+  done.logprobs = sequence.answer.take_logprobs();
   const auto channel = sequence.channel;
   remove(sequence.id);
   channel->push(std::move(done));

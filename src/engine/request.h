@@ -67,7 +67,7 @@ struct Timings {  // seconds
 
 struct Event {
   enum class Kind {
-    kPromptProgress,  // done, total: prompt tokens computed so far
+    kPromptProgress,  // done, total: prompt tokens computed so far; usage: prompt and reused tokens
     kReasoning,
     kContent,  // text
     kToolCallBegin,
@@ -80,7 +80,8 @@ struct Event {
   std::string text;
   int index = -1;
   int done = 0, total = 0;
-  std::vector<TokenLogprob> logprobs;  // of the tokens behind this text
+  std::vector<TokenLogprob>
+      logprobs;  // of the tokens behind this text; kDone: of those that no text stood for
   FinishReason finish = FinishReason::kStop;
   std::string stop_string;  // which one, if kStopString
   Usage usage;
