@@ -59,7 +59,7 @@ Result<TensorDump> run_case(const GoldenModel& golden, const checkpoint::TensorS
   ComputePool pool(threads);
   TRY(const auto files, checkpoint::open_model_files(golden.path));
   TRY(const auto model, Model::load(files, {&pool, &kernels::kernel_table(golden.isa)}));
-  return dump_tensors(*model, input, {.generate = generate, .page_tokens = threads == 1 ? 64 : 16});
+  return dump_tensors(*model, input, {.generate = generate, .page_tokens = 32});
 }
 
 std::vector<int64_t> ids_of(const checkpoint::TensorSource& source, const char* name) {
