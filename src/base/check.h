@@ -2,7 +2,8 @@
 #pragma once
 
 namespace godwit {
-[[noreturn]] void check_failed(const char* condition, const char* file, int line, const char* message);
+[[noreturn]] void check_failed(const char* condition, const char* file, int line,
+                               const char* message);
 }  // namespace godwit
 
 #define CHECK(condition) \

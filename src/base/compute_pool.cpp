@@ -9,7 +9,8 @@
 namespace godwit {
 namespace {
 
-// Long enough to bridge the gap between two kernels of one step, short enough not to burn an idle machine.
+// Long enough to bridge the gap between two kernels of one step, short enough not to burn an idle
+// machine.
 constexpr int kSpins = 20000;
 
 inline void relax() {
@@ -25,7 +26,8 @@ inline void relax() {
 ComputePool::ComputePool(int threads) {
   CHECK(threads >= 1);
   workers_.reserve(threads - 1);
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  for (int worker = 1; worker < threads; ++worker)
+    workers_.emplace_back([this, worker] { work(worker); });
 }
 
 ComputePool::~ComputePool() {
@@ -48,7 +50,8 @@ void ComputePool::parallel_for(int64_t n, FunctionRef<void(int64_t, int)> task) 
   task_ = &task;
   next_.store(0, std::memory_order_relaxed);
   running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1);  // sequentially consistent with parked_: a worker either sees this or is seen parked
+  generation_.fetch_add(
+      1);  // sequentially consistent with parked_: a worker either sees this or is seen parked
   if (parked_.load() > 0) {
     std::lock_guard lock(mutex_);
     wake_.notify_all();

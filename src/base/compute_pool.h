@@ -1,8 +1,10 @@
-// ComputePool: the threads that crunch numbers. One caller at a time (the engine thread), which takes part.
+// ComputePool: the threads that crunch numbers. One caller at a time (the engine thread), which
+// takes part.
 //
-// parallel_for splits [0, n) into tasks that workers take in turn from one counter, so a slow core takes fewer.
-// Nothing about results may depend on which worker runs a task: kernels are written so that the answer has the
-// same bits for any number of threads. No allocation in parallel_for. Workers spin briefly, then park.
+// parallel_for splits [0, n) into tasks that workers take in turn from one counter, so a slow core
+// takes fewer. Nothing about results may depend on which worker runs a task: kernels are written so
+// that the answer has the same bits for any number of threads. No allocation in parallel_for.
+// Workers spin briefly, then park.
 #pragma once
 
 #include <atomic>

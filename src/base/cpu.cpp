@@ -23,15 +23,17 @@
 namespace godwit {
 namespace {
 
-constexpr std::array kIsas = {
-    std::pair{Isa::kScalar, std::string_view("scalar")},   std::pair{Isa::kAvx2, std::string_view("avx2")},
-    std::pair{Isa::kAvxVnni, std::string_view("avx-vnni")}, std::pair{Isa::kAvx512, std::string_view("avx512")},
-    std::pair{Isa::kAvx512Vnni, std::string_view("avx512-vnni")}, std::pair{Isa::kNeon, std::string_view("neon")},
-    std::pair{Isa::kNeonDot, std::string_view("neon-dot")}};
+constexpr std::array kIsas = {std::pair{Isa::kScalar, std::string_view("scalar")},
+                              std::pair{Isa::kAvx2, std::string_view("avx2")},
+                              std::pair{Isa::kAvxVnni, std::string_view("avx-vnni")},
+                              std::pair{Isa::kAvx512, std::string_view("avx512")},
+                              std::pair{Isa::kAvx512Vnni, std::string_view("avx512-vnni")},
+                              std::pair{Isa::kNeon, std::string_view("neon")},
+                              std::pair{Isa::kNeonDot, std::string_view("neon-dot")}};
 
 #if defined(__x86_64__)
-// The two bits that clang 14's __builtin_cpu_supports has no name for. That the system keeps the wide registers is
-// told by "avx2".
+// The two bits that clang 14's __builtin_cpu_supports has no name for. That the system keeps the
+// wide registers is told by "avx2".
 bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
@@ -53,8 +55,10 @@ std::string first_line(const std::string& path) {
 double container_cpus() {
   double quota = 0, period = 0;
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  if (v2 >> quota >> period && period > 0) return quota / period;  // "max …" fails to parse: no quota
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  if (v2 >> quota >> period && period > 0)
+    return quota / period;  // "max …" fails to parse: no quota
+  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+      v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
   return 0;
 }
@@ -91,22 +95,32 @@ bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq");
   switch (isa) {
-    case Isa::kScalar: return true;
-    case Isa::kAvx2: return avx2;
-    case Isa::kAvxVnni: return avx2 && has_avx_vnni();
-    case Isa::kAvx512: return avx512;
-    case Isa::kAvx512Vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
-    default: return false;
+    case Isa::kScalar:
+      return true;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvxVnni:
+      return avx2 && has_avx_vnni();
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kAvx512Vnni:
+      return avx512 && __builtin_cpu_supports("avx512vnni");
+    default:
+      return false;
   }
 #elif defined(__aarch64__)
   switch (isa) {
     case Isa::kScalar:
-    case Isa::kNeon: return true;
-    case Isa::kNeonDot: return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-    default: return false;
+    case Isa::kNeon:
+      return true;
+    case Isa::kNeonDot:
+      return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    default:
+      return false;
   }
 #else
   return isa == Isa::kScalar;
@@ -124,7 +138,9 @@ Result<Isa> isa_from_environment() {
   if (!wanted || !*wanted) return best_isa();
   auto isa = parse_isa(wanted);
   if (!isa) return in_context("GODWIT_ISA", isa.error());
-  if (!cpu_has(*isa)) return bad_input("GODWIT_ISA: this processor does not have '{}'; its best is '{}'", wanted, isa_name(best_isa()));
+  if (!cpu_has(*isa))
+    return bad_input("GODWIT_ISA: this processor does not have '{}'; its best is '{}'", wanted,
+                     isa_name(best_isa()));
   return *isa;
 }
 

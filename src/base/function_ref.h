@@ -1,4 +1,5 @@
-// FunctionRef<R(Args…)>: a borrowed callable; two pointers, no allocation. The callable must outlive the call.
+// FunctionRef<R(Args…)>: a borrowed callable; two pointers, no allocation. The callable must
+// outlive the call.
 #pragma once
 
 #include <memory>
@@ -14,8 +15,8 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& callable)  // NOLINT: implicit, like a reference
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+      FunctionRef(F&& callable)  // NOLINT: implicit, like a reference
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);

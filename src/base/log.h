@@ -16,15 +16,18 @@ void write_log(LogLevel level, const std::string& message);
 
 template <class... Args>
 void log_warn(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_enabled(LogLevel::kWarn)) write_log(LogLevel::kWarn, fmt::format(format, std::forward<Args>(args)...));
+  if (log_enabled(LogLevel::kWarn))
+    write_log(LogLevel::kWarn, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void log_info(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_enabled(LogLevel::kInfo)) write_log(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+  if (log_enabled(LogLevel::kInfo))
+    write_log(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void log_debug(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_enabled(LogLevel::kDebug)) write_log(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
+  if (log_enabled(LogLevel::kDebug))
+    write_log(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace godwit

@@ -37,7 +37,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   mapped.path_ = path;
   if (size == 0) return mapped;
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (data == MAP_FAILED) return failed("{}: cannot map {} bytes: {}", path, size, std::strerror(errno));
+  if (data == MAP_FAILED)
+    return failed("{}: cannot map {} bytes: {}", path, size, std::strerror(errno));
   mapped.data_ = static_cast<const std::byte*>(data);
   mapped.size_ = size;
   return mapped;
@@ -59,7 +60,8 @@ MappedFile::~MappedFile() {
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   Descriptor file;
   TRY(const size_t size, open_regular(path, file));
-  if (size > max_bytes) return bad_input("{}: expected at most {} bytes, found {}", path, max_bytes, size);
+  if (size > max_bytes)
+    return bad_input("{}: expected at most {} bytes, found {}", path, max_bytes, size);
   std::string text;
   char buffer[1 << 16];
   for (;;) {  // the size is a hint only: pipes and /proc have none
@@ -67,7 +69,8 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed("{}: cannot read: {}", path, std::strerror(errno));
     if (got == 0) return text;
-    if (text.size() + got > max_bytes) return bad_input("{}: larger than {} bytes", path, max_bytes);
+    if (text.size() + got > max_bytes)
+      return bad_input("{}: larger than {} bytes", path, max_bytes);
     text.append(buffer, got);
   }
 }

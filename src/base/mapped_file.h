@@ -11,7 +11,8 @@ namespace godwit {
 
 class MappedFile {
  public:
-  // Errors: the file cannot be opened, is a directory, or cannot be mapped. An empty file maps to an empty span.
+  // Errors: the file cannot be opened, is a directory, or cannot be mapped. An empty file maps to
+  // an empty span.
   static Result<MappedFile> open(const std::string& path);
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept;

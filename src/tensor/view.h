@@ -48,7 +48,9 @@ struct TensorView {
   explicit operator bool() const { return data != nullptr; }
   int64_t columns() const { return shape.rank() ? shape[shape.rank() - 1] : 1; }
   int64_t rows() const { return columns() ? shape.elements() / columns() : 0; }
-  size_t bytes() const { return bytes_of(dtype, static_cast<uint64_t>(shape.elements())).value_or(0); }
+  size_t bytes() const {
+    return bytes_of(dtype, static_cast<uint64_t>(shape.elements())).value_or(0);
+  }
 };
 
 // f32 values [rows, columns] with a row stride (in values); the currency of kernels and observers.
@@ -61,14 +63,17 @@ struct ConstMatrixView {
   const float* data = nullptr;
   int64_t rows = 0, columns = 0, stride = 0;
   ConstMatrixView() = default;
-  ConstMatrixView(const float* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), columns(c), stride(s) {}
+  ConstMatrixView(const float* d, int64_t r, int64_t c, int64_t s)
+      : data(d), rows(r), columns(c), stride(s) {}
   ConstMatrixView(const float* d, int64_t r, int64_t c) : ConstMatrixView(d, r, c, c) {}
-  ConstMatrixView(const MatrixView& m) : ConstMatrixView(m.data, m.rows, m.columns, m.stride) {}  // NOLINT
+  ConstMatrixView(const MatrixView& m)
+      : ConstMatrixView(m.data, m.rows, m.columns, m.stride) {}  // NOLINT
   const float* row(int64_t i) const { return data + i * stride; }
 };
 
-// 64-byte aligned memory for std::free; a large piece asks for huge pages, because weights that are read in one stream would
-// otherwise spend a good part of the time on page walks. CHECKs that there is memory.
+// 64-byte aligned memory for std::free; a large piece asks for huge pages, because weights that are
+// read in one stream would otherwise spend a good part of the time on page walks. CHECKs that there
+// is memory.
 void* allocate_aligned(size_t bytes);
 
 // 64-byte aligned memory that is freed with the object; not initialised unless said.
@@ -76,7 +81,8 @@ template <class T>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t n) : data_(static_cast<T*>(allocate_aligned(n * sizeof(T)))), size_(n) {}
+  explicit AlignedBuffer(size_t n)
+      : data_(static_cast<T*>(allocate_aligned(n * sizeof(T)))), size_(n) {}
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   size_t size() const { return size_; }

@@ -30,7 +30,8 @@ TEST(ComputePool, RunsEveryTaskOnceForAnyNumberOfThreads) {
 TEST(ComputePool, ManyShortCallsInARow) {
   ComputePool pool(2);
   std::atomic<int64_t> sum{0};
-  for (int call = 0; call < 20000; ++call) pool.parallel_for(3, [&](int64_t i, int) { sum.fetch_add(i); });
+  for (int call = 0; call < 20000; ++call)
+    pool.parallel_for(3, [&](int64_t i, int) { sum.fetch_add(i); });
   EXPECT_EQ(sum.load(), 20000 * 3);
 }
 

@@ -10,7 +10,9 @@ namespace {
 
 class FileTest : public testing::Test {
  protected:
-  FileTest() : folder_(std::filesystem::temp_directory_path() / ("godwit-file-test-" + std::to_string(getpid()))) {
+  FileTest()
+      : folder_(std::filesystem::temp_directory_path() /
+                ("godwit-file-test-" + std::to_string(getpid()))) {
     std::filesystem::create_directories(folder_);
   }
   ~FileTest() override { std::filesystem::remove_all(folder_); }
@@ -27,7 +29,9 @@ TEST_F(FileTest, MapsAndReadsTheSameBytes) {
   const std::string path = make("four", text);
   auto mapped = MappedFile::open(path);
   ASSERT_TRUE(mapped.has_value());
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()), text);
+  EXPECT_EQ(
+      std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()),
+      text);
   EXPECT_EQ(read_file(path).value(), text);
   MappedFile moved = std::move(*mapped);
   EXPECT_EQ(moved.bytes().size(), 4u);

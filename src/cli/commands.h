@@ -1,0 +1,92 @@
+// The commands: what each takes (main.cpp reads the flags into these) and its entry point. A
+// command returns the exit code: 0 done, 1 the work failed, 2 the call or an input file is wrong,
+// 130 interrupted.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace godwit::cli {
+
+constexpr int kDone = 0, kWorkFailed = 1, kWrongCall = 2, kInterrupted = 130;
+
+// What every command that loads a model takes.
+struct ModelOptions {
+  std::string model, mmproj;  // empty model: the demonstration model
+  int threads = 0;
+  int64_t context = 0;
+  std::string kv_type = "f16";
+  bool no_prefix_cache = false;
+  bool verbose = false;
+};
+
+struct AnswerOptions {
+  engine::SamplingOptions sampling;
+  std::vector<std::string> logit_bias;  // ID=VALUE
+  std::string think = "auto";
+  int think_budget = -1;
+  int max_tokens = -1;
+  std::vector<std::string> stop;
+  std::string system, tools_file, schema_file;
+  bool show_thinking = false;
+};
+
+struct RunOptions {
+  ModelOptions model;
+  AnswerOptions answer;
+  std::optional<std::string> prompt;  // "-" or absent: standard input
+  std::vector<std::string> images, videos;
+  double fps = 2;
+  bool raw = false;  // the prompt is the whole prompt: no template
+};
+int run_command(const RunOptions& options);
+
+struct ChatOptions {
+  ModelOptions model;
+  AnswerOptions answer;
+  std::string history_file;
+};
+int chat_command(const ChatOptions& options);
+
+struct InfoOptions {
+  ModelOptions model;
+  bool json = false;
+};
+int info_command(const InfoOptions& options);
+
+struct DebugTextOptions {
+  std::string model;
+  bool plain = false;         // tokenize: no special tokens
+  std::string template_name;  // render
+  bool pieces = false;        // parse: one byte at a time
+};
+int debug_tokenize_command(const DebugTextOptions& options);
+int debug_detokenize_command(const DebugTextOptions& options);
+int debug_render_command(const DebugTextOptions& options);
+int debug_parse_command(const DebugTextOptions& options);
+
+struct DebugMediaOptions {
+  std::string file, output, model;
+  std::optional<int64_t> min_pixels, max_pixels;
+  double fps = 2;
+};
+int debug_image_command(const DebugMediaOptions& options);
+int debug_video_command(const DebugMediaOptions& options);
+
+struct DebugTensorsOptions {
+  std::string model, mmproj, input, output;
+  int generate = 0;
+  int threads = 0;
+};
+int debug_tensors_command(const DebugTensorsOptions& options);
+
+int completion_command(const std::string& shell);
+
+// Prints `godwit: MESSAGE` on standard error and gives the exit code of the error's kind.
+int report(const Error& error);
+
+}  // namespace godwit::cli

@@ -1,0 +1,190 @@
+// godwit debug tokenize, detokenize, render, parse: the text folder under the microscope, one JSON
+// value a line.
+#include <iostream>
+
+#include "checkpoint/model_folder.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "engine/settings.h"
+#include "text/chat_template.h"
+#include "text/output_parser.h"
+#include "text/tokenizer.h"
+
+namespace godwit::cli {
+namespace {
+
+using checkpoint::Json;
+
+// Calls `answer` for every line; empty lines are skipped. The first bad line ends the work: exit
+// code 2, the line named.
+template <class Answer>
+Status for_each_json_line(Answer answer) {
+  std::string line;
+  for (int number = 1; std::getline(std::cin, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const auto name = fmt::format("standard input, line {}", number);
+    const auto json = checkpoint::parse_json(line);
+    if (!json) return in_context(name, json.error());
+    Result<Json> answered = answer(*json);
+    if (!answered) return in_context(name, answered.error());
+    std::cout << answered->dump() << '\n';
+  }
+  std::cout.flush();
+  return {};
+}
+
+int exit_code(const Status& status) { return status ? kDone : report(status.error()); }
+
+Result<checkpoint::ModelFiles> open_files(const std::string& model) {
+  if (!model.empty()) return checkpoint::open_model_files(model);
+  TRY(const auto demonstration, demonstration_model());
+  return checkpoint::open_model_files(demonstration);
+}
+
+Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const std::string& model) {
+  TRY(const auto files, open_files(model));
+  return engine::open_tokenizer(files);
+}
+
+Result<std::vector<int32_t>> ids_from(const Json& json) {
+  if (!json.is_array())
+    return bad_input("expected an array of token ids, found another kind of value");
+  std::vector<int32_t> ids;
+  for (const auto& item : json.items()) {
+    const auto id = item.is_number() ? item.as_int64() : std::nullopt;
+    if (!id || *id < 0 || *id > INT32_MAX)
+      return bad_input("[{}]: expected a token id, found {}", ids.size(), item.dump());
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  return ids;
+}
+
+Json ids_json(const std::vector<int32_t>& ids) {
+  Json::Array items;
+  for (int32_t id : ids) items.push_back(Json::integer(id));
+  return Json::array(std::move(items));
+}
+
+Result<text::TemplateVersion> wanted_template(const DebugTextOptions& options) {
+  if (!options.template_name.empty()) {
+    const auto version = text::find_template(options.template_name);
+    if (!version)
+      return bad_input(
+          "--template: expected qwen3.5, qwen3.5-small, qwen3.6 or qwen3.8; found '{}'",
+          options.template_name);
+    return *version;
+  }
+  TRY(const auto files, open_files(options.model));
+  return engine::chat_template_of(files).version;
+}
+
+Result<Json> render_line(text::TemplateVersion version, const Json& line) {
+  const Json* messages = line.find("messages");
+  if (!messages) return bad_input("expected an object with messages");
+  std::vector<Json> tools;
+  if (const Json* given = line.find("tools"); given && given->is_array()) tools = given->items();
+  text::TemplateOptions options;
+  const Json* prompt = line.find("add_generation_prompt");
+  options.add_generation_prompt = prompt && prompt->is_bool() && prompt->as_bool();
+  if (const Json* kwargs = line.find("kwargs"); kwargs && kwargs->is_object())
+    options.kwargs = *kwargs;
+  if (const Json* ids = options.kwargs.find("add_vision_id"); ids && ids->is_bool())
+    options.add_vision_id = ids->as_bool();
+  const auto read = text::messages_from_json(*messages);
+  const auto rendered = read ? text::render_strict(version, *read, tools, options)
+                             : tl::unexpected<Error>(read.error());
+  if (!rendered) return Json::object({{"error", Json::string(rendered.error().message)}});
+  return Json::object({{"rendered", Json::string(rendered->text())}});
+}
+
+Json message_json(const text::ParsedMessage& message) {
+  const auto text_or_null = [](const std::string& text) {
+    return text.empty() ? Json() : Json::string(text);
+  };
+  Json::Array calls;
+  for (const auto& call : message.tool_calls)
+    calls.push_back(
+        Json::object({{"name", Json::string(call.name)}, {"arguments", call.arguments}}));
+  return Json::object({{"content", text_or_null(message.content)},
+                       {"reasoning_content", text_or_null(message.reasoning_content)},
+                       {"tool_calls", Json::array(std::move(calls))}});
+}
+
+// Token by token: markup counts only where its own id stands.
+Status push_ids(text::OutputParser& parser, const text::Tokenizer& tokenizer, const Json& json) {
+  TRY(const auto ids, ids_from(json));
+  for (int32_t id : ids) {
+    if (tokenizer.is_special(id)) continue;  // the end of a turn is no text
+    const auto bytes = tokenizer.token_bytes(id);
+    const bool markup =
+        tokenizer.is_added(id) && (bytes == "<think>" || bytes == "</think>" ||
+                                   bytes == "<tool_call>" || bytes == "</tool_call>");
+    parser.push_token(bytes, markup);
+  }
+  return {};
+}
+
+Result<Json> parse_line(const text::Tokenizer* tokenizer, const Json& line, bool pieces) {
+  text::OutputParserOptions options;
+  if (const Json* thinking = line.find("thinking"); thinking && thinking->is_bool())
+    options.starts_in_thinking = thinking->as_bool();
+  if (const Json* tools = line.find("tools"); tools && tools->is_array())
+    options.tools = tools->items();
+  text::OutputParser parser(std::move(options));
+  if (const Json* ids = line.find("ids"); ids && ids->is_array()) {
+    if (!tokenizer) return bad_input("ids: a model is needed to read them (-m MODEL)");
+    TRY_STATUS(push_ids(parser, *tokenizer, *ids));
+  } else {
+    const Json* text = line.find("text");
+    if (!text || !text->is_string()) return bad_input("expected an object with text or ids");
+    const std::string& bytes = text->as_string();
+    const size_t step = pieces ? 1 : std::max<size_t>(bytes.size(), 1);
+    for (size_t i = 0; i < bytes.size(); i += step)
+      parser.push_text(std::string_view(bytes).substr(i, step));
+  }
+  parser.finish();
+  return message_json(parser.message());
+}
+
+Status tokenize(const DebugTextOptions& options) {
+  TRY(const auto tokenizer, open_tokenizer(options.model));
+  const auto special =
+      options.plain ? text::SpecialTokens::kPlain : text::SpecialTokens::kRecognise;
+  return for_each_json_line([&](const Json& line) -> Result<Json> {
+    if (!line.is_string()) return bad_input("expected a JSON string, found another kind of value");
+    return ids_json(tokenizer->encode(line.as_string(), special));
+  });
+}
+
+Status detokenize(const DebugTextOptions& options) {
+  TRY(const auto tokenizer, open_tokenizer(options.model));
+  return for_each_json_line([&](const Json& line) -> Result<Json> {
+    TRY(const auto ids, ids_from(line));
+    return Json::string(tokenizer->decode(ids));
+  });
+}
+
+Status render(const DebugTextOptions& options) {
+  TRY(const auto version, wanted_template(options));
+  return for_each_json_line([&](const Json& line) { return render_line(version, line); });
+}
+
+Status parse(const DebugTextOptions& options) {
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  if (!options.model.empty()) {
+    TRY(tokenizer, open_tokenizer(options.model));
+  }
+  return for_each_json_line(
+      [&](const Json& line) { return parse_line(tokenizer.get(), line, options.pieces); });
+}
+
+}  // namespace
+
+int debug_tokenize_command(const DebugTextOptions& options) { return exit_code(tokenize(options)); }
+int debug_detokenize_command(const DebugTextOptions& options) {
+  return exit_code(detokenize(options));
+}
+int debug_render_command(const DebugTextOptions& options) { return exit_code(render(options)); }
+int debug_parse_command(const DebugTextOptions& options) { return exit_code(parse(options)); }
+
+}  // namespace godwit::cli

@@ -1,0 +1,110 @@
+// godwit info: the processor, the kernels in use, the model, and what memory a context length
+// takes. Loads nothing.
+#include "base/cpu.h"
+#include "checkpoint/json.h"
+#include "cli/session.h"
+
+namespace godwit::cli {
+namespace {
+
+using checkpoint::Json;
+
+std::string isa_list() {
+  std::string list;
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kAvx512Vnni,
+                  Isa::kNeon, Isa::kNeonDot})
+    if (cpu_has(isa)) list += fmt::format("{}{}", list.empty() ? "" : ", ", isa_name(isa));
+  return list;
+}
+
+Json memory_json(const engine::MemoryPlan& plan) {
+  const auto bytes = [](size_t n) { return Json::integer(static_cast<int64_t>(n)); };
+  return Json::object({{"weights", bytes(plan.weights)},
+                       {"kv_pages", bytes(plan.kv_pages)},
+                       {"recurrent", bytes(plan.recurrent)},
+                       {"workspace", bytes(plan.workspace)},
+                       {"tokenizer", bytes(plan.tokenizer)},
+                       {"other", bytes(plan.other)},
+                       {"total", bytes(plan.total())}});
+}
+
+void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
+  const Json json = Json::object(
+      {{"cpu", Json::object({{"model", Json::string(cpu.model)},
+                             {"logical", Json::integer(cpu.logical_cpus)},
+                             {"physical", Json::integer(cpu.physical_cores)},
+                             {"performance", Json::integer(cpu.performance_cores)}})},
+       {"isa", Json::string(info.isa)},
+       {"threads", Json::integer(info.threads)},
+       {"model", Json::object({{"name", Json::string(info.name)},
+                               {"path", Json::string(info.path)},
+                               {"parameters", Json::integer(info.parameters)},
+                               {"text_parameters", Json::integer(info.text_parameters)},
+                               {"vision_parameters", Json::integer(info.vision_parameters)},
+                               {"mtp_parameters", Json::integer(info.mtp_parameters)},
+                               {"layers", Json::integer(info.layers)},
+                               {"attention_layers", Json::integer(info.attention_layers)},
+                               {"hidden", Json::integer(info.hidden)},
+                               {"experts", Json::integer(info.experts)},
+                               {"context", Json::integer(info.context)},
+                               {"vocabulary", Json::integer(info.vocabulary)},
+                               {"vision", Json::boolean(info.vision)},
+                               {"drafting", Json::boolean(info.drafting)},
+                               {"weights", Json::string(info.weight_types)},
+                               {"template", Json::string(info.template_name)}})},
+       {"memory", memory_json(info.memory)}});
+  fmt::print("{}\n", json.dump());
+}
+
+std::string million(int64_t n) {
+  return n >= 1'000'000'000 ? fmt::format("{:.2f} G", n / 1e9) : fmt::format("{:.1f} M", n / 1e6);
+}
+
+void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
+  fmt::print("processor   {}\n", cpu.model.empty() ? "unknown" : cpu.model);
+  fmt::print("            {} cores ({} of the fastest kind), {} logical\n", cpu.physical_cores,
+             cpu.performance_cores, cpu.logical_cpus);
+  fmt::print("kernels     {} (this processor has {}), {} threads\n", info.isa, isa_list(),
+             info.threads);
+  fmt::print("model       {} ({})\n", info.name, info.path);
+  fmt::print("            {} parameters: text {}, vision {}, drafting head {}\n",
+             million(info.parameters), million(info.text_parameters),
+             million(info.vision_parameters), million(info.mtp_parameters));
+  fmt::print("            {} layers ({} of attention), hidden {}{}, weights {}\n", info.layers,
+             info.attention_layers, info.hidden,
+             info.experts ? fmt::format(", {} experts", info.experts) : "", info.weight_types);
+  fmt::print("            template {}{}\n", info.template_name,
+             info.template_note.empty() ? "" : fmt::format(" ({})", info.template_note));
+  const auto& m = info.memory;
+  const auto row = [](const char* what, size_t bytes) {
+    fmt::print("            {:<22}{:>10.1f} MB\n", what, bytes / 1e6);
+  };
+  fmt::print("memory      for {} tokens of context\n", info.context);
+  row("weights", m.weights);
+  row("attention cache", m.kv_pages);
+  row("recurrent states", m.recurrent);
+  row("working space", m.workspace);
+  row("tokenizer", m.tokenizer);
+  row("program", m.other);
+  row("together", m.total());
+}
+
+Result<int> info(const InfoOptions& options) {
+  std::string model = options.model.model;
+  if (model.empty()) {
+    TRY(model, demonstration_model());
+  }
+  TRY(const auto plan, engine::Engine::plan(engine_options(options.model, model)));
+  const CpuTopology cpu = cpu_topology();
+  options.json ? print_json(plan, cpu) : print_text(plan, cpu);
+  return kDone;
+}
+
+}  // namespace
+
+int info_command(const InfoOptions& options) {
+  const auto code = info(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace godwit::cli

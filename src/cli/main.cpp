@@ -1,0 +1,252 @@
+// The command line: every flag of every command is declared here (CLI11's only user); the work is
+// in commands.h.
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "cli/version.h"
+
+namespace godwit::cli {
+namespace {
+
+void add_model_flags(CLI::App& app, ModelOptions& o) {
+  app.add_option("-m,--model", o.model,
+                 "Hugging Face folder or .gguf file; the demonstration model if absent");
+  app.add_option("--mmproj", o.mmproj, "vision file of a .gguf (found beside it if absent)");
+  app.add_option("-t,--threads", o.threads, "threads; chosen from the processor if absent")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("-c,--context", o.context, "longest conversation in tokens")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--kv", o.kv_type, "type of the attention cache: f32, f16, bf16, q8")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8"}));
+  app.add_flag("--no-prefix-cache", o.no_prefix_cache, "compute every prompt from its first token");
+  app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
+}
+
+void add_answer_flags(CLI::App& app, AnswerOptions& o) {
+  auto& s = o.sampling;
+  app.add_option("--system", o.system, "system message");
+  app.add_option("--tools", o.tools_file, "JSON file with a list of functions that may be called");
+  app.add_option("--schema", o.schema_file, "JSON schema that the answer must satisfy");
+  app.add_option("--think", o.think,
+                 "think first: on, off or auto (as the model's template has it)")
+      ->check(CLI::IsMember({"on", "off", "auto"}));
+  app.add_option("--think-budget", o.think_budget, "close the thought after this many tokens")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-tokens", o.max_tokens, "length of the answer at most")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--stop", o.stop, "end the answer before this text (may be repeated)")
+      ->allow_extra_args(false);
+  app.add_option("--temperature,--temp", s.temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_option("--top-k", s.top_k, "choose among this many likeliest tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--top-p", s.top_p,
+                 "choose among the likeliest that together reach this probability")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--min-p", s.min_p,
+                 "drop tokens below this share of the likeliest one's probability")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--presence-penalty", s.presence_penalty,
+                 "subtracted once from tokens already in the answer")
+      ->check(CLI::Range(-100.0, 100.0));
+  app.add_option("--frequency-penalty", s.frequency_penalty,
+                 "subtracted for each time a token is in the answer")
+      ->check(CLI::Range(-100.0, 100.0));
+  app.add_option("--repetition-penalty", s.repetition_penalty,
+                 "divides the logits of tokens already seen")
+      ->check(CLI::Range(0.01, 100.0));
+  app.add_option("--logit-bias", o.logit_bias,
+                 "TOKEN-ID=NUMBER, added to that token's logit (may be repeated)")
+      ->allow_extra_args(false);
+  app.add_option("--seed", s.seed, "the same seed gives the same answer");
+}
+
+class Program {
+ public:
+  Program()
+      : app_("Runs Qwen3.5 models on a CPU: text, pictures, video, thinking and tools.", "godwit") {
+    app_.set_version_flag("--version", std::string("godwit ") + kVersion);
+    app_.require_subcommand(1);
+    app_.footer(
+        "Without -m, every command uses the demonstration model that comes with the program.\n"
+        "Try: godwit run \"What is the capital of Peru?\"");
+    add_run();
+    add_chat();
+    add_info();
+    add_debug();
+    add_completion();
+  }
+
+  int run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::Success& wanted) {  // --help, --version
+      return app_.exit(wanted);
+    } catch (const CLI::ParseError& error) {
+      std::string message = error.what();
+      std::replace(message.begin(), message.end(), '\n', ' ');
+      return report(
+          Error{message + " (godwit --help lists the commands, godwit COMMAND --help its flags)",
+                ErrorKind::kBadInput});
+    }
+    return work_();
+  }
+
+ private:
+  CLI::App* command(CLI::App& parent, const char* name, const char* what, const char* examples,
+                    std::function<int()> work) {
+    CLI::App* sub = parent.add_subcommand(name, what);
+    if (*examples) sub->footer(std::string("Examples:\n") + examples);
+    sub->callback([this, work = std::move(work)] { work_ = work; });
+    return sub;
+  }
+
+  void add_run() {
+    auto* sub = command(
+        app_, "run", "one answer to one prompt",
+        "  godwit run \"What is the capital of Peru?\"\n"
+        "  godwit run --image sign.png \"Read the text.\"\n"
+        "  git diff | godwit run --system \"Write a commit message.\" -\n"
+        "  godwit run -m ~/models/Qwen3.5-4B --tools tools.json \"What is the weather in Oslo?\"",
+        [this] { return run_command(run_); });
+    add_model_flags(*sub, run_.model);
+    add_answer_flags(*sub, run_.answer);
+    sub->add_option("prompt", run_.prompt, "the question; - or absent: standard input");
+    sub->add_option("--image", run_.images, "picture, before the text (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_option(
+           "--video", run_.videos,
+           "clip, before the text: a file, or a folder of frames in the order of their names")
+        ->allow_extra_args(false);
+    sub->add_option("--fps", run_.fps, "rate of a folder's frames")
+        ->check(CLI::Range(0.001, 1000.0))
+        ->capture_default_str();
+    sub->add_flag("--raw", run_.raw,
+                  "the prompt is complete: no template, special tokens recognised");
+    sub->add_flag("--show-thinking", run_.answer.show_thinking,
+                  "print the thought too, before the answer");
+  }
+
+  void add_chat() {
+    auto* sub = command(app_, "chat", "a conversation in the terminal",
+                        "  godwit chat\n  godwit chat -m model.gguf --system \"Answer in French.\"",
+                        [this] { return chat_command(chat_); });
+    add_model_flags(*sub, chat_.model);
+    add_answer_flags(*sub, chat_.answer);
+    sub->add_option("--history", chat_.history_file,
+                    "file that keeps the lines typed (default: ~/.local/state/godwit/history)");
+  }
+
+  void add_info() {
+    auto* sub = command(app_, "info", "processor, kernels, model and memory plan",
+                        "  godwit info -m model.gguf -c 262144 --kv q8",
+                        [this] { return info_command(info_); });
+    add_model_flags(*sub, info_.model);
+    sub->add_flag("--json", info_.json, "as JSON");
+  }
+
+  void add_debug() {
+    auto* debug = app_.add_subcommand("debug", "the project's own microscope");
+    debug->require_subcommand(1);
+    const auto text_verb = [&](const char* name, const char* what,
+                               int (*work)(const DebugTextOptions&)) {
+      auto* sub = command(*debug, name, what, "", [this, work] { return work(text_); });
+      sub->add_option("-m,--model", text_.model, "model; the demonstration model if absent");
+      return sub;
+    };
+    text_verb("tokenize", "JSON strings, one a line, to arrays of token ids",
+              debug_tokenize_command)
+        ->add_flag("--plain", text_.plain, "no special tokens: as what a user wrote is encoded");
+    text_verb("detokenize", "arrays of token ids, one a line, to JSON strings",
+              debug_detokenize_command);
+    text_verb("render", "conversations, one a line, to prompts, exactly as the official template",
+              debug_render_command)
+        ->add_option("--template", text_.template_name,
+                     "qwen3.5, qwen3.5-small, qwen3.6 or qwen3.8, instead of the model's");
+    text_verb("parse", "generated texts, one a line, to messages", debug_parse_command)
+        ->add_flag("--pieces", text_.pieces, "feed one byte at a time");
+
+    const auto media_verb = [&](const char* name, const char* what,
+                                int (*work)(const DebugMediaOptions&)) {
+      auto* sub = command(*debug, name, what, "", [this, work] { return work(media_); });
+      sub->add_option("file", media_.file, "the file")->required();
+      sub->add_option("--output", media_.output, "safetensors file to write")->required();
+      sub->add_option("-m,--model", media_.model,
+                      "model whose limits hold; the demonstration model if absent");
+      sub->add_option("--min-pixels", media_.min_pixels, "smallest area, instead of the model's")
+          ->check(CLI::PositiveNumber);
+      sub->add_option("--max-pixels", media_.max_pixels, "largest area, instead of the model's")
+          ->check(CLI::PositiveNumber);
+      return sub;
+    };
+    media_verb("image", "a picture to what the vision tower sees", debug_image_command);
+    media_verb("video", "a clip to what the vision tower sees", debug_video_command)
+        ->add_option("--fps", media_.fps, "rate of a folder's frames")
+        ->check(CLI::Range(0.001, 1000.0));
+
+    auto* tensors =
+        command(*debug, "tensors", "run ids (and pixels) through a model and write every tensor",
+                "", [this] { return debug_tensors_command(tensors_); });
+    tensors->add_option("-m,--model", tensors_.model, "model; the demonstration model if absent");
+    tensors->add_option("--mmproj", tensors_.mmproj, "vision file of a .gguf");
+    tensors
+        ->add_option("--input", tensors_.input, "safetensors file with input_ids, pixel_values, …")
+        ->required();
+    tensors->add_option("--output", tensors_.output, "safetensors file to write")->required();
+    tensors->add_option("--generate", tensors_.generate, "greedy tokens to add")
+        ->check(CLI::Range(0, 1 << 20));
+    tensors->add_option("-t,--threads", tensors_.threads, "threads")->check(CLI::Range(1, 1024));
+  }
+
+  void add_completion() {
+    auto* sub = command(app_, "completion", "completion for a shell, on standard output",
+                        "  godwit completion bash > /etc/bash_completion.d/godwit\n  godwit "
+                        "completion zsh > ~/.zfunc/_godwit",
+                        [this] { return completion_command(shell_); });
+    sub->add_option("shell", shell_, "bash or zsh")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh"}));
+  }
+
+  CLI::App app_;
+  std::function<int()> work_;
+  RunOptions run_;
+  ChatOptions chat_;
+  InfoOptions info_;
+  DebugTextOptions text_;
+  DebugMediaOptions media_;
+  DebugTensorsOptions tensors_;
+  std::string shell_;
+};
+
+Status check_arguments(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (is_utf8(argv[i])) continue;
+    std::string shown;
+    for (const char c : std::string(argv[i]))
+      shown += static_cast<unsigned char>(c) < 0x80 && c >= 0x20
+                   ? std::string(1, c)
+                   : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    return bad_input("argument {}: expected UTF-8 text, found '{}'", i, shown);
+  }
+  return {};
+}
+
+}  // namespace
+
+int report(const Error& error) {
+  fmt::print(stderr, "godwit: {}\n", error.message);
+  return error.kind == ErrorKind::kBadInput ? kWrongCall : kWorkFailed;
+}
+
+}  // namespace godwit::cli
+
+int main(int argc, char** argv) {
+  using namespace godwit::cli;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that leaves is noticed where we write
+  if (const auto valid = check_arguments(argc, argv); !valid) return report(valid.error());
+  return Program().run(argc, argv);
+}

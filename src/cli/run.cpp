@@ -1,0 +1,55 @@
+// godwit run: one answer. Standard output holds the answer only.
+#include <iostream>
+#include <iterator>
+
+#include "cli/session.h"
+#include "cli/terminal.h"
+
+namespace godwit::cli {
+namespace {
+
+Result<std::string> prompt_text(const RunOptions& options) {
+  if (options.prompt && *options.prompt != "-") return *options.prompt;
+  if (!options.prompt && stdin_is_terminal()) {
+    if (!options.images.empty() || !options.videos.empty()) return std::string();
+    return bad_input("no prompt: give it as an argument, or through a pipe");
+  }
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  if (!is_utf8(text)) return bad_input("standard input: expected UTF-8 text, found other bytes");
+  return text;
+}
+
+Result<int> run(const RunOptions& options) {
+  TRY(auto request, request_from(options.answer));
+  TRY(const auto text, prompt_text(options));
+  if (options.raw) {
+    if (!options.images.empty() || !options.videos.empty())
+      return bad_input("--raw: a raw prompt cannot have pictures or clips");
+    request.raw_text = text;
+    request.messages.clear();
+    request.parse_output = false;
+  } else {
+    TRY(auto message, user_message(text, options.images, options.videos, options.fps));
+    if (message.content.empty()) return bad_input("the prompt is empty");
+    request.messages.push_back(std::move(message));
+  }
+  TRY(const auto engine, open_engine(options.model));
+  TRY(const auto answer, show_answer(*engine, std::move(request),
+                                     options.answer.show_thinking ? ThinkingDisplay::kDimmed
+                                                                  : ThinkingDisplay::kHidden));
+  if (options.model.verbose)
+    fmt::print(stderr, "godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
+  if (answer.done.finish == engine::FinishReason::kLength && stderr_is_terminal())
+    fmt::print(stderr, "godwit: the answer was cut at {} tokens\n",
+               answer.done.usage.completion_tokens);
+  return answer.done.finish == engine::FinishReason::kCancelled ? kInterrupted : kDone;
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options) {
+  const auto code = run(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace godwit::cli

@@ -1,0 +1,42 @@
+// What `run` and `chat` share: opening the engine, turning flags into a request, showing an answer
+// as it comes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "engine/engine.h"
+
+namespace godwit::cli {
+
+// The folder of the demonstration model: GODWIT_DEMO_MODEL, else models/nano beside the program,
+// above it, or where it was built.
+Result<std::string> demonstration_model();
+
+engine::EngineOptions engine_options(const ModelOptions& options, const std::string& model);
+// Prints the memory plan (on a terminal, or when verbose), then loads.
+Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options);
+
+// Everything of a request but its messages. Reads the tools file.
+Result<engine::GenerationRequest> request_from(const AnswerOptions& options);
+// Pictures and clips (files or folders of frames), then the text.
+Result<text::ChatMessage> user_message(const std::string& text,
+                                       const std::vector<std::string>& images,
+                                       const std::vector<std::string>& videos, double fps);
+
+struct Answer {
+  text::ChatMessage message;  // what the assistant said, to go on with
+  engine::Event done;         // kDone
+};
+enum class ThinkingDisplay { kHidden, kDimmed };
+// Shows the answer on standard output while it comes; Ctrl-C stops the generation (finish is then
+// kCancelled).
+Result<Answer> show_answer(engine::Engine& engine, engine::GenerationRequest request,
+                           ThinkingDisplay thinking);
+
+// "312 tokens of prompt (250 reused) at 410 tok/s, 87 of answer at 23 tok/s"
+std::string summary(const engine::Event& done);
+
+}  // namespace godwit::cli

@@ -1,0 +1,157 @@
+#include "cli/terminal.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <thread>
+
+namespace godwit::cli {
+namespace {
+
+bool colour_wanted() {
+  const char* none = std::getenv("NO_COLOR");
+  return !(none && *none);
+}
+
+int terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+int interrupt_pipe_write = -1;  // written by the signal handler
+
+void on_sigint(int) {
+  const int saved = errno;
+  if (interrupt_pipe_write >= 0) {
+    [[maybe_unused]] const auto written = ::write(interrupt_pipe_write, "i", 1);
+  }
+  errno = saved;
+}
+
+}  // namespace
+
+bool stdout_is_terminal() { return isatty(STDOUT_FILENO); }
+bool stderr_is_terminal() { return isatty(STDERR_FILENO); }
+bool stdin_is_terminal() { return isatty(STDIN_FILENO); }
+
+Style stdout_style() {
+  if (!stdout_is_terminal() || !colour_wanted()) return {};
+  return {"\x1b[2m", "\x1b[1m", "\x1b[36m", "\x1b[0m"};
+}
+
+std::string printable(std::string_view text) {
+  if (!stdout_is_terminal()) return std::string(text);
+  std::string shown;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 =
+        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (byte == '\n' || byte == '\t' || (byte >= 0x20 && byte != 0x7f && !c1)) {
+      shown += text[i];
+    } else if (c1) {  // U+0080 … U+009F, as two bytes
+      shown += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
+    } else {
+      shown += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return shown;
+}
+
+bool write_out(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(written);
+  }
+  return true;
+}
+
+ProgressBar::ProgressBar(std::string label) : label_(std::move(label)) {}
+ProgressBar::~ProgressBar() { wipe(); }
+
+void ProgressBar::show(int64_t done, int64_t total) {
+  if (!stderr_is_terminal() || total <= 0) return;
+  const int room =
+      std::max(10, std::min(40, terminal_width() - static_cast<int>(label_.size()) - 20));
+  const int filled = static_cast<int>(room * std::min(done, total) / total);
+  const std::string bar = std::string(filled, '=') + std::string(room - filled, ' ');
+  fmt::print(stderr, "\r\x1b[K{} [{}] {}/{}", label_, bar, done, total);
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+void ProgressBar::wipe() {
+  if (!drawn_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  drawn_ = false;
+}
+
+struct InterruptScope::State {
+  int pipe_ends[2] = {-1, -1};
+  struct sigaction previous {};
+  std::thread watcher;
+  std::atomic<bool> interrupted{false};
+};
+
+InterruptScope::InterruptScope(std::function<void()> on_interrupt)
+    : state_(std::make_unique<State>()) {
+  if (::pipe2(state_->pipe_ends, O_CLOEXEC) != 0)
+    return;  // without a pipe Ctrl-C keeps its usual meaning
+  interrupt_pipe_write = state_->pipe_ends[1];
+  struct sigaction action {};
+  action.sa_handler = on_sigint;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, &state_->previous);
+  state_->watcher = std::thread([state = state_.get(), on_interrupt = std::move(on_interrupt)] {
+    for (char signal; ::read(state->pipe_ends[0], &signal, 1) == 1 && signal == 'i';) {
+      if (state->interrupted.exchange(true)) _exit(130);
+      on_interrupt();
+    }
+  });
+}
+
+InterruptScope::~InterruptScope() {
+  if (!state_->watcher.joinable()) return;
+  sigaction(SIGINT, &state_->previous, nullptr);
+  interrupt_pipe_write = -1;
+  [[maybe_unused]] const auto written = ::write(state_->pipe_ends[1], "q", 1);
+  state_->watcher.join();
+  ::close(state_->pipe_ends[0]);
+  ::close(state_->pipe_ends[1]);
+}
+
+bool InterruptScope::interrupted() const { return state_->interrupted; }
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const int length = lead < 0x80                   ? 1
+                       : lead >= 0xc2 && lead < 0xe0 ? 2
+                       : lead >= 0xe0 && lead < 0xf0 ? 3
+                       : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                     : 0;
+    if (length == 0 || i + length > text.size()) return false;
+    for (int k = 1; k < length; ++k)
+      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
+    if (length > 2) {
+      const auto second = static_cast<unsigned char>(text[i + 1]);
+      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
+          (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
+        return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace godwit::cli

@@ -1,0 +1,62 @@
+// Terminal manners: colour and progress on a terminal only, Ctrl-C as a callback, standard output
+// that notices a closed pipe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace godwit::cli {
+
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+bool stdin_is_terminal();
+
+// Terminal control sequences, or "" where the stream is no terminal or NO_COLOR is set.
+struct Style {
+  std::string_view dim, bold, accent, reset;
+};
+Style stdout_style();
+
+// Text as a terminal may show it: control characters other than newline and tab (escape above all)
+// are made visible, so that a model cannot drive the terminal. Unchanged when standard output is no
+// terminal.
+std::string printable(std::string_view text);
+
+// Writes and flushes; false when nobody reads any more.
+bool write_out(std::string_view text);
+
+// A bar on standard error that redraws itself; nothing if that is no terminal.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string label);
+  ~ProgressBar();  // wipes the bar
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  void show(int64_t done, int64_t total);
+  void wipe();
+
+ private:
+  std::string label_;
+  bool drawn_ = false;
+};
+
+// While it lives, Ctrl-C calls `on_interrupt` (from a thread of its own) instead of ending the
+// program; a second one within the same scope ends the program with exit code 130.
+class InterruptScope {
+ public:
+  explicit InterruptScope(std::function<void()> on_interrupt);
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+  bool interrupted() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+bool is_utf8(std::string_view text);
+
+}  // namespace godwit::cli
