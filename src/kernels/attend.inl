@@ -17,6 +17,11 @@ struct RowsQ8_0 {  // blocks of 32: an f16 scale, 32 signed bytes
   }
 };
 
+// Asks for bytes that the next step reads, so that waiting for memory and computing overlap.
+VEC_FN void prefetch(const unsigned char* bytes, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64) __builtin_prefetch(bytes + i);
+}
+
 // Scores of kHeads queries with kKeys keys. The sums of one head are added up side by side.
 template <class Rows, int kHeads, int kKeys>
 VEC_FN void score_block(const float* q, int64_t q_stride, const unsigned char* keys, int64_t row_bytes, int64_t dim, float* scores,
@@ -47,30 +52,35 @@ VEC_FN void score_block(const float* q, int64_t q_stride, const unsigned char* k
 
 template <class Rows, int kHeads>
 VEC_FN void score_heads(const float* q, int64_t q_stride, const unsigned char* keys, int64_t row_bytes, int64_t count, int64_t dim,
-                        float* scores, int64_t scores_stride) {
+                        float* scores, int64_t scores_stride, const unsigned char* next) {
   int64_t p = 0;
-  for (; p + 4 <= count; p += 4) score_block<Rows, kHeads, 4>(q, q_stride, keys + p * row_bytes, row_bytes, dim, scores + p, scores_stride);
+  for (; p + 4 <= count; p += 4) {
+    if (next) prefetch(next + p * row_bytes, 4 * row_bytes);
+    score_block<Rows, kHeads, 4>(q, q_stride, keys + p * row_bytes, row_bytes, dim, scores + p, scores_stride);
+  }
   for (; p < count; ++p) score_block<Rows, kHeads, 1>(q, q_stride, keys + p * row_bytes, row_bytes, dim, scores + p, scores_stride);
 }
 
 template <class Rows>
 static void score_rows(const float* q, int64_t q_stride, int64_t heads, const unsigned char* keys, int64_t row_bytes, int64_t count,
-                       int64_t dim, float* scores, int64_t scores_stride) {
+                       int64_t dim, float* scores, int64_t scores_stride, const unsigned char* next) {
   constexpr int kHeads = kLanes == 8 ? 2 : 4;  // with four keys each: as many sums as registers allow
   int64_t h = 0;
-  for (; h + kHeads <= heads; h += kHeads)
-    score_heads<Rows, kHeads>(q + h * q_stride, q_stride, keys, row_bytes, count, dim, scores + h * scores_stride, scores_stride);
-  for (; h < heads; ++h) score_heads<Rows, 1>(q + h * q_stride, q_stride, keys, row_bytes, count, dim, scores + h * scores_stride, scores_stride);
+  for (; h + kHeads <= heads; h += kHeads, next = nullptr)
+    score_heads<Rows, kHeads>(q + h * q_stride, q_stride, keys, row_bytes, count, dim, scores + h * scores_stride, scores_stride, next);
+  for (; h < heads; ++h, next = nullptr)
+    score_heads<Rows, 1>(q + h * q_stride, q_stride, keys, row_bytes, count, dim, scores + h * scores_stride, scores_stride, next);
 }
 
 // acc[h] = shrink[h] · acc[h] + Σ_p weights[h][p] · value row p, over kVecs vectors of columns.
 template <class Rows, int kHeads, int kVecs>
 VEC_FN void value_block(const float* weights, int64_t weights_stride, const unsigned char* values, int64_t row_bytes, int64_t count,
-                        int64_t column, const float* shrink, float* acc, int64_t acc_stride) {
+                        int64_t column, const float* shrink, float* acc, int64_t acc_stride, const unsigned char* next) {
   Vec sums[kHeads][kVecs];
   for (int h = 0; h < kHeads; ++h)
     for (int v = 0; v < kVecs; ++v) sums[h][v] = mul(set1(shrink[h]), load(acc + h * acc_stride + column + v * kLanes));
   for (int64_t p = 0; p < count; ++p) {
+    if (next) prefetch(next + p * row_bytes, row_bytes);
     Vec value[kVecs];
     for (int v = 0; v < kVecs; ++v) value[v] = Rows::at(values + p * row_bytes, column + v * kLanes);
     for (int h = 0; h < kHeads; ++h) {
@@ -84,24 +94,25 @@ VEC_FN void value_block(const float* weights, int64_t weights_stride, const unsi
 
 template <class Rows, int kHeads>
 VEC_FN void value_heads(const float* weights, int64_t weights_stride, const unsigned char* values, int64_t row_bytes, int64_t count,
-                        int64_t dim, const float* shrink, float* acc, int64_t acc_stride) {
+                        int64_t dim, const float* shrink, float* acc, int64_t acc_stride, const unsigned char* next) {
   constexpr int kVecs = kLanes == 8 ? 2 : 4;
   int64_t c = 0;
-  for (; c + kVecs * kLanes <= dim; c += kVecs * kLanes)
-    value_block<Rows, kHeads, kVecs>(weights, weights_stride, values, row_bytes, count, c, shrink, acc, acc_stride);
-  for (; c < dim; c += kLanes) value_block<Rows, kHeads, 1>(weights, weights_stride, values, row_bytes, count, c, shrink, acc, acc_stride);
+  for (; c + kVecs * kLanes <= dim; c += kVecs * kLanes, next = nullptr)
+    value_block<Rows, kHeads, kVecs>(weights, weights_stride, values, row_bytes, count, c, shrink, acc, acc_stride, next);
+  for (; c < dim; c += kLanes, next = nullptr)
+    value_block<Rows, kHeads, 1>(weights, weights_stride, values, row_bytes, count, c, shrink, acc, acc_stride, next);
 }
 
 template <class Rows>
 static void value_rows(const float* weights, int64_t weights_stride, int64_t heads, const unsigned char* values, int64_t row_bytes,
-                       int64_t count, int64_t dim, const float* shrink, float* acc, int64_t acc_stride) {
+                       int64_t count, int64_t dim, const float* shrink, float* acc, int64_t acc_stride, const unsigned char* next) {
   int64_t h = 0;
-  for (; h + 4 <= heads; h += 4)
+  for (; h + 4 <= heads; h += 4, next = nullptr)
     value_heads<Rows, 4>(weights + h * weights_stride, weights_stride, values, row_bytes, count, dim, shrink + h, acc + h * acc_stride,
-                         acc_stride);
-  for (; h < heads; ++h)
+                         acc_stride, next);
+  for (; h < heads; ++h, next = nullptr)
     value_heads<Rows, 1>(weights + h * weights_stride, weights_stride, values, row_bytes, count, dim, shrink + h, acc + h * acc_stride,
-                         acc_stride);
+                         acc_stride, next);
 }
 
 template <class Rows>
@@ -119,15 +130,17 @@ static void decode_rows(const unsigned char* rows, int64_t row_bytes, int64_t co
   }
 
 // scores[h][p] = q_h · key_p.  q [heads, dim], keys: `count` rows of `dim` values (a multiple of 16), scores [heads, count].
+// next (or null): as many rows that will be read next; they are prefetched.
 void attend_scores(KvType type, const float* q, int64_t q_stride, int64_t heads, const unsigned char* keys, int64_t row_bytes,
-                   int64_t count, int64_t dim, float* scores, int64_t scores_stride) {
-  FOR_KV_TYPE(score_rows, q, q_stride, heads, keys, row_bytes, count, dim, scores, scores_stride)
+                   int64_t count, int64_t dim, float* scores, int64_t scores_stride, const unsigned char* next) {
+  FOR_KV_TYPE(score_rows, q, q_stride, heads, keys, row_bytes, count, dim, scores, scores_stride, next)
 }
 
 // acc[h] = shrink[h] · acc[h] + Σ_p weights[h][p] · value_p.  weights [heads, count], acc [heads, dim].
 void attend_values(KvType type, const float* weights, int64_t weights_stride, int64_t heads, const unsigned char* values,
-                   int64_t row_bytes, int64_t count, int64_t dim, const float* shrink, float* acc, int64_t acc_stride) {
-  FOR_KV_TYPE(value_rows, weights, weights_stride, heads, values, row_bytes, count, dim, shrink, acc, acc_stride)
+                   int64_t row_bytes, int64_t count, int64_t dim, const float* shrink, float* acc, int64_t acc_stride,
+                   const unsigned char* next) {
+  FOR_KV_TYPE(value_rows, weights, weights_stride, heads, values, row_bytes, count, dim, shrink, acc, acc_stride, next)
 }
 
 // target [count, dim] = stored rows as f32.

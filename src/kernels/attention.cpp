@@ -23,8 +23,8 @@ constexpr int64_t kTile = 64;         // keys that are handled at a time
 constexpr int64_t kFewQueries = 8;
 constexpr int64_t kSpans = 32;        // at most; enough for as many cores with one key head
 constexpr int64_t kSpan = 256;        // positions of a span at least
-constexpr int64_t kBlockRows = 128;   // query rows (queries × heads of a key head) of a prefill task
-constexpr int64_t kSegmentRows = 192; // query rows of a task of segment_attention
+constexpr int64_t kBlockRows = 192;   // query rows (queries × heads of a key head) of a prefill task
+constexpr int64_t kSegmentRows = 256; // query rows of a task of segment_attention
 constexpr int64_t kMaxGroup = 32;     // query heads of a key head
 constexpr int64_t kPad = 16;          // floats that keep rows from sharing cache sets
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
@@ -117,17 +117,18 @@ void attend_span(const KernelTable& table, const PagedHead& stored, const Querie
   }
   for (int64_t p = span * positions; p < last;) {
     const int64_t n = std::min({kTile, last - p, stored.left_in_page(p)});
+    const unsigned char* next_keys = p + n < last ? stored.key(p + n) : nullptr;
     for (int64_t t = begin; t < end; ++t) {
       const int64_t count = std::min(n, queries.first + t + 1 - p);
       if (count <= 0) continue;
       table.attend_scores(stored.type, queries.at(t, head), queries.head_stride, queries.group, stored.key(p), stored.row_bytes, count, dim,
-                          scores, kTile);
+                          scores, kTile, stored.value(p));
       for (int64_t h = 0; h < queries.group; ++h) {
         const Partial partial = partials.at(t, head + h, span);
         shrink[h] = table.softmax_step(scores + h * kTile, count, count, queries.scale, &partial.largest(), &partial.sum());
       }
       table.attend_values(stored.type, scores, kTile, queries.group, stored.value(p), stored.row_bytes, count, dim, shrink,
-                          partials.at(t, head, span).data, kSpans * partial_floats(dim));
+                          partials.at(t, head, span).data, kSpans * partial_floats(dim), next_keys);
     }
     p += n;
   }

@@ -108,7 +108,7 @@ struct DeltaFactors {
 // qkv [T, 2 · key_heads · key_dim + value_heads · value_dim]: q | k | v after convolution.
 // l2-normalises q and k (q also times key_dim^−½), then runs the rule from `state` [value_heads,
 // key_dim, value_dim], which is updated. out [T, value_heads · value_dim]. T = 1 … few: stepwise;
-// longer: chunks of 64. The two agree to f32 rounding.
+// longer: chunks. The two agree to f32 rounding.
 void delta_rule(const Context&, ConstMatrixView qkv, ConstMatrixView beta,
                 ConstMatrixView log_decay, const DeltaRuleShape& shape, float* state,
                 DeltaFactors factors, MatrixView out, std::span<std::byte> scratch);
