@@ -301,21 +301,23 @@ Status read_thinking(Fields& fields, engine::GenerationRequest& request) {
   return {};
 }
 
-Json openai_usage(const std::vector<const engine::Event*>& done) {
-  int completion = 0, reasoning = 0, cached = 0;
-  for (const engine::Event* event : done) {
-    completion += event->usage.completion_tokens;
-    reasoning += event->usage.reasoning_tokens;
-    cached = std::max(cached, event->usage.reused_tokens);
+Json openai_usage(const std::vector<engine::Event>& done, size_t per_prompt) {
+  int prompt = 0, cached = 0, completion = 0, reasoning = 0;
+  for (size_t i = 0; i < done.size(); ++i) {
+    const engine::Usage& usage = done[i].usage;
+    completion += usage.completion_tokens;
+    reasoning += usage.reasoning_tokens;
+    if (i % per_prompt != 0) continue;
+    prompt += usage.prompt_tokens;
+    cached += usage.reused_tokens;
   }
-  const int prompt = done.empty() ? 0 : done.front()->usage.prompt_tokens;
   Json usage = Json::object(
       {{"prompt_tokens", value(prompt)},
        {"completion_tokens", value(completion)},
        {"total_tokens", value(prompt + completion)},
        {"prompt_tokens_details", Json::object({{"cached_tokens", value(cached)}})},
        {"completion_tokens_details", Json::object({{"reasoning_tokens", value(reasoning)}})}});
-  if (!done.empty()) usage.set("godwit", godwit_extension(*done.front()));
+  if (!done.empty()) usage.set("godwit", godwit_extension(done.front()));
   return usage;
 }
 

@@ -41,8 +41,9 @@ Status apply_effort(std::string_view effort, const std::string& path,
 // thinking_budget.
 Status read_thinking(Fields& fields, engine::GenerationRequest& request);
 
-// usage of one or several answers, as OpenAI has it, and what only this server tells.
-Json openai_usage(const std::vector<const engine::Event*>& done);
+// The usage of all answers (`per_prompt` of them to each prompt), as OpenAI has it, and what only
+// this server tells.
+Json openai_usage(const std::vector<engine::Event>& done, size_t per_prompt);
 Json godwit_extension(const engine::Event& done);
 
 }  // namespace godwit::server

@@ -167,11 +167,7 @@ class ChatFormat final : public AnswerFormat {
                          {"system_fingerprint", value("godwit")}});
   }
 
-  Json usage() const {
-    std::vector<const Event*> done;
-    for (const Event& event : done_) done.push_back(&event);
-    return openai_usage(done);
-  }
+  Json usage() const { return openai_usage(done_, done_.size()); }
 
   std::string chunk(int index, Json delta, Json finish = {},
                     const std::vector<engine::TokenLogprob>& logprobs = {}) const {

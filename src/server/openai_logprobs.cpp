@@ -1,5 +1,6 @@
 #include "server/openai_logprobs.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace godwit::server {
@@ -36,15 +37,22 @@ Json token_json(const engine::Engine& engine, int32_t id, float logprob) {
 
 }  // namespace
 
-std::string printable_token(const engine::Engine& engine, int32_t id) {
-  const std::string bytes = engine.detokenize({id});
+std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;
   for (size_t i = 0; i < bytes.size();) {
-    const size_t length = character_length(std::string_view(bytes).substr(i));
-    text += length > 0 ? bytes.substr(i, length) : "\xEF\xBF\xBD";
-    i += length > 0 ? length : 1;
+    const size_t length = character_length(bytes.substr(i));
+    if (length > 0) {
+      text += bytes.substr(i, length);
+    } else {
+      text += "\xEF\xBF\xBD";
+    }
+    i += std::max<size_t>(length, 1);
   }
   return text;
+}
+
+std::string printable_token(const engine::Engine& engine, int32_t id) {
+  return replace_invalid_utf8(engine.detokenize({id}));
 }
 
 Json chat_logprobs(const engine::Engine& engine,

@@ -1,0 +1,157 @@
+// prometheus-cpp's only user.
+#include "server/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <sstream>
+
+namespace godwit::server {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+using prometheus::Labels;
+
+Buckets seconds_buckets() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
+}
+
+// A number that the engine counts itself, told as it stands when asked.
+prometheus::MetricFamily sample(const char* name, const char* help, prometheus::MetricType type,
+                                const std::vector<std::pair<std::string, double>>& by_model) {
+  prometheus::MetricFamily family{name, help, type, {}};
+  for (const auto& [model, number] : by_model) {
+    prometheus::ClientMetric metric;
+    metric.label.push_back({"model", model});
+    if (type == prometheus::MetricType::Counter) {
+      metric.counter.value = number;
+    } else {
+      metric.gauge.value = number;
+    }
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
+struct EngineNumber {
+  const char *name, *help;
+  prometheus::MetricType type;
+  double (*of)(const engine::EngineStats& stats);
+};
+
+constexpr auto kCounter = prometheus::MetricType::Counter;
+constexpr auto kGauge = prometheus::MetricType::Gauge;
+using Stats = engine::EngineStats;
+
+#define GODWIT_STAT(field) [](const Stats& s) { return static_cast<double>(s.field); }
+constexpr EngineNumber kNumbers[] = {
+    {"godwit_engine_requests_total", "Requests taken by the engine", kCounter,
+     GODWIT_STAT(requests)},
+    {"godwit_engine_refused_total", "Requests refused because the queue was full", kCounter,
+     GODWIT_STAT(refused)},
+    {"godwit_requests_running", "Requests being prefilled or decoded", kGauge,
+     GODWIT_STAT(running)},
+    {"godwit_requests_waiting", "Requests in the queue", kGauge, GODWIT_STAT(waiting)},
+    {"godwit_prompt_tokens_total", "Tokens of prompts", kCounter, GODWIT_STAT(prompt_tokens)},
+    {"godwit_reused_tokens_total", "Tokens of prompts taken from the prefix cache", kCounter,
+     GODWIT_STAT(reused_tokens)},
+    {"godwit_generated_tokens_total", "Tokens of answers", kCounter, GODWIT_STAT(generated_tokens)},
+    {"godwit_prefill_seconds_total", "Time spent computing prompts", kCounter,
+     GODWIT_STAT(prefill_seconds)},
+    {"godwit_decode_seconds_total", "Time spent generating answers", kCounter,
+     GODWIT_STAT(decode_seconds)},
+    {"godwit_cache_pages", "Pages of the cache", kGauge, GODWIT_STAT(pages_total)},
+    {"godwit_cache_pages_used", "Pages of the cache in use", kGauge, GODWIT_STAT(pages_used)},
+    {"godwit_cache_snapshots", "Snapshots of the recurrent state", kGauge, GODWIT_STAT(snapshots)},
+    {"godwit_cache_snapshot_bytes", "Bytes of those snapshots", kGauge,
+     GODWIT_STAT(snapshot_bytes)},
+    {"godwit_pictures_encoded_total", "Pictures and clips through the vision tower", kCounter,
+     GODWIT_STAT(pictures_encoded)},
+    {"godwit_pictures_reused_total", "Pictures and clips found in the cache", kCounter,
+     GODWIT_STAT(pictures_reused)},
+};
+#undef GODWIT_STAT
+
+std::string_view finish_word(engine::FinishReason reason) {
+  switch (reason) {
+    case engine::FinishReason::kStop:
+      return "stop";
+    case engine::FinishReason::kStopString:
+      return "stop_string";
+    case engine::FinishReason::kLength:
+      return "length";
+    case engine::FinishReason::kToolCalls:
+      return "tool_calls";
+    case engine::FinishReason::kCancelled:
+      return "cancelled";
+    case engine::FinishReason::kError:
+      return "error";
+  }
+  return "other";
+}
+
+}  // namespace
+
+struct Metrics::Families {
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& requests =
+      counters("godwit_http_requests_total", "HTTP requests by route and status");
+  prometheus::Family<prometheus::Histogram>& latency =
+      histograms("godwit_http_request_seconds",
+                 "From a request's first byte to the last of its answer, by route");
+  prometheus::Family<prometheus::Counter>& answers =
+      counters("godwit_answers_total", "Answers by the reason of their end");
+  prometheus::Family<prometheus::Counter>& misses =
+      counters("godwit_prefix_misses_total", "Prompts that could not be reused as far as hoped");
+  prometheus::Family<prometheus::Histogram>& first_token =
+      histograms("godwit_first_token_seconds", "From a request's arrival to its first token");
+  prometheus::Family<prometheus::Histogram>& token_seconds =
+      histograms("godwit_token_seconds", "Mean time between the tokens of an answer");
+
+ private:
+  prometheus::Family<prometheus::Counter>& counters(const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+  }
+  prometheus::Family<prometheus::Histogram>& histograms(const char* name, const char* help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+  }
+};
+
+Metrics::Metrics() : families_(std::make_unique<Families>()) {}
+Metrics::~Metrics() = default;
+
+void Metrics::request_done(const RequestReport& report) {
+  families_->requests.Add({{"route", report.route}, {"status", std::to_string(report.status)}})
+      .Increment();
+  families_->latency.Add({{"route", report.route}}, seconds_buckets()).Observe(report.seconds);
+}
+
+void Metrics::answer_done(const std::string& model, const engine::Event& done) {
+  families_->answers.Add({{"model", model}, {"finish", std::string(finish_word(done.finish))}})
+      .Increment();
+  const Labels labels{{"model", model}};
+  if (!done.usage.reuse_note.empty()) families_->misses.Add(labels).Increment();
+  families_->first_token.Add(labels, seconds_buckets()).Observe(done.timings.first_token);
+  if (const int tokens = done.usage.completion_tokens; tokens > 1)
+    families_->token_seconds.Add(labels, seconds_buckets())
+        .Observe(done.timings.decode / (tokens - 1));
+}
+
+std::string Metrics::text(const std::vector<ModelSet::State>& models) {
+  std::vector<prometheus::MetricFamily> all = families_->registry.Collect();
+  for (const EngineNumber& number : kNumbers) {
+    std::vector<std::pair<std::string, double>> by_model;
+    for (const auto& state : models) {
+      if (state.engine) by_model.emplace_back(state.name, number.of(state.engine->stats()));
+    }
+    all.push_back(sample(number.name, number.help, number.type, by_model));
+  }
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, all);
+  return std::move(out).str();
+}
+
+}  // namespace godwit::server

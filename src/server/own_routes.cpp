@@ -1,0 +1,193 @@
+// /v1/models, and the routes of no dialect: /health, /ready, /metrics, /info, /tokenize,
+// /detokenize, /render.
+#include <utility>
+
+#include "server/answer.h"
+#include "server/openai_logprobs.h"
+
+namespace godwit::server {
+namespace {
+
+Json model_json(const Api& api, const ModelSet::State& state) {
+  Json json = Json::object({{"id", value(state.name)},
+                            {"object", value("model")},
+                            {"created", value(api.started)},
+                            {"owned_by", value("godwit")}});
+  if (state.engine) json.set("max_model_len", value(state.engine->info().context));
+  return json;
+}
+
+HttpReply list_models(const Api& api) {
+  Json::Array list;
+  for (const auto& state : api.models.states()) list.push_back(model_json(api, state));
+  return json_reply(
+      Json::object({{"object", value("list")}, {"data", Json::array(std::move(list))}}));
+}
+
+HttpReply one_model(const Api& api, const HttpRequest& http) {
+  for (const auto& state : api.models.states()) {
+    if (state.name == http.parameter) return json_reply(model_json(api, state));
+  }
+  return error_reply(Dialect::kOpenAi, 404,
+                     fmt::format("the model '{}' does not exist", http.parameter.substr(0, 200)));
+}
+
+Json memory_json(const engine::MemoryPlan& plan) {
+  const auto bytes = [](size_t n) { return value(static_cast<int64_t>(n)); };
+  return Json::object({{"weights", bytes(plan.weights)},
+                       {"kv_pages", bytes(plan.kv_pages)},
+                       {"recurrent", bytes(plan.recurrent)},
+                       {"workspace", bytes(plan.workspace)},
+                       {"tokenizer", bytes(plan.tokenizer)},
+                       {"other", bytes(plan.other)},
+                       {"total", bytes(plan.total())}});
+}
+
+Json stats_json(const engine::EngineStats& s) {
+  return Json::object({{"requests", value(s.requests)},
+                       {"refused", value(s.refused)},
+                       {"running", value(s.running)},
+                       {"waiting", value(s.waiting)},
+                       {"prompt_tokens", value(s.prompt_tokens)},
+                       {"reused_tokens", value(s.reused_tokens)},
+                       {"generated_tokens", value(s.generated_tokens)},
+                       {"pages_total", value(s.pages_total)},
+                       {"pages_used", value(s.pages_used)},
+                       {"snapshots", value(s.snapshots)},
+                       {"snapshot_bytes", value(s.snapshot_bytes)},
+                       {"pictures_encoded", value(s.pictures_encoded)},
+                       {"pictures_reused", value(s.pictures_reused)},
+                       {"prefill_seconds", value(s.prefill_seconds)},
+                       {"decode_seconds", value(s.decode_seconds)}});
+}
+
+Json engine_json(const engine::Engine& engine) {
+  const engine::ModelInfo& info = engine.info();
+  return Json::object({{"model", value(info.name)},
+                       {"template", value(info.template_name)},
+                       {"template_note", value(info.template_note)},
+                       {"parameters", value(info.parameters)},
+                       {"text_parameters", value(info.text_parameters)},
+                       {"vision_parameters", value(info.vision_parameters)},
+                       {"context", value(info.context)},
+                       {"vocabulary", value(info.vocabulary)},
+                       {"layers", value(info.layers)},
+                       {"attention_layers", value(info.attention_layers)},
+                       {"hidden", value(info.hidden)},
+                       {"experts", value(info.experts)},
+                       {"vision", value(info.vision)},
+                       {"drafting", value(info.drafting)},
+                       {"weight_types", value(info.weight_types)},
+                       {"isa", value(info.isa)},
+                       {"cpu", value(info.cpu)},
+                       {"threads", value(info.threads)},
+                       {"memory", memory_json(info.memory)},
+                       {"stats", stats_json(engine.stats())}});
+}
+
+// What the page's model and machine view shows.
+HttpReply info(const Api& api) {
+  Json::Array models;
+  for (const auto& state : api.models.states()) {
+    Json json =
+        Json::object({{"id", value(state.name)}, {"loaded", value(state.engine != nullptr)}});
+    if (state.engine) json.set("engine", engine_json(*state.engine));
+    models.push_back(std::move(json));
+  }
+  return json_reply(
+      Json::object({{"started", value(api.started)}, {"models", Json::array(std::move(models))}}));
+}
+
+HttpReply metrics(const Api& api) {
+  HttpReply reply;
+  reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  reply.body = api.metrics.text(api.models.states());
+  return reply;
+}
+
+// {"prompt" or "content": text, "special": bool} or {"messages": …} as /v1/chat/completions.
+Result<HttpReply> tokenize(const Api& api, const HttpRequest& http) {
+  TRY(const Json json, parse_body(http.body));
+  TRY(Fields fields, Fields::of(json, ""));
+  std::string model, text;
+  bool special = true;
+  TRY_STATUS(fields.read("model", model));
+  TRY(const ModelUse use, api.models.use(model));
+  if (fields.find("messages")) {
+    TRY(const auto request, read_chat_request(api, http.body));
+    TRY(text, use.engine->render(request));
+  } else {
+    const char* key = fields.find("content") ? "content" : "prompt";
+    TRY(text, fields.require_string(key));
+    TRY_STATUS(fields.read("special", special));
+  }
+  Json::Array tokens;
+  for (const int32_t id : use.engine->tokenize(text, special)) tokens.push_back(value(id));
+  const auto count = static_cast<int64_t>(tokens.size());
+  return json_reply(Json::object({{"count", value(count)},
+                                  {"max_model_len", value(use.engine->info().context)},
+                                  {"tokens", Json::array(std::move(tokens))}}));
+}
+
+// {"tokens": [ids]}
+Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
+  TRY(const Json json, parse_body(http.body));
+  TRY(Fields fields, Fields::of(json, ""));
+  std::string model;
+  TRY_STATUS(fields.read("model", model));
+  TRY(const ModelUse use, api.models.use(model));
+  TRY(const Json* tokens, fields.find_list("tokens"));
+  if (!tokens) return fields.wrong("tokens", "array");
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < tokens->items().size(); ++i) {
+    const auto id = tokens->items()[i].as_int64();
+    if (!id || *id < 0 || *id >= use.engine->info().vocabulary)
+      return bad_input("tokens[{}]: expected token id below {}", i, use.engine->info().vocabulary);
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  const std::string text = replace_invalid_utf8(use.engine->detokenize(ids));
+  return json_reply(Json::object({{"prompt", value(text)}, {"content", value(text)}}));
+}
+
+// A chat-completions body → the prompt that the model would see.
+Result<HttpReply> render(const Api& api, const HttpRequest& http) {
+  TRY(const auto request, read_chat_request(api, http.body));
+  TRY(const ModelUse use, api.models.use(""));
+  TRY(const std::string text, use.engine->render(request));
+  return json_reply(Json::object({{"prompt", value(text)}}));
+}
+
+Handler or_error(const Api& api, Result<HttpReply> (*handler)(const Api&, const HttpRequest&)) {
+  return [&api, handler](const HttpRequest& http) {
+    auto reply = handler(api, http);
+    return reply ? std::move(*reply) : error_reply(Dialect::kOpenAi, reply.error());
+  };
+}
+
+}  // namespace
+
+std::vector<Route> openai_model_routes(const Api& api) {
+  return {
+      {"GET", "/v1/models", [&api](const HttpRequest&) { return list_models(api); }},
+      {"GET", "/v1/models/{id}", [&api](const HttpRequest& http) { return one_model(api, http); }}};
+}
+
+std::vector<Route> own_routes(const Api& api) {
+  const auto healthy = [](const HttpRequest&) {
+    return json_reply(Json::object({{"status", value("ok")}}));
+  };
+  const auto ready = [&api](const HttpRequest&) {
+    const bool loaded = api.models.states().front().engine != nullptr;
+    return json_reply(Json::object({{"status", value(loaded ? "ready" : "not loaded")}}),
+                      loaded ? 200 : 503);
+  };
+  return {{"GET", "/health", healthy, "", true},
+          {"GET", "/ready", ready, "", true},
+          {"GET", "/metrics", [&api](const HttpRequest&) { return metrics(api); }},
+          {"GET", "/info", [&api](const HttpRequest&) { return info(api); }},
+          {"POST", "/tokenize", or_error(api, tokenize)},
+          {"POST", "/detokenize", or_error(api, detokenize)},
+          {"POST", "/render", or_error(api, render)}};
+}
+
+}  // namespace godwit::server
