@@ -60,7 +60,7 @@ Access::Access(const ServerOptions& options)
 // A page of another site may be told by its own name server that its host is 127.0.0.1 (DNS
 // rebinding); its requests then carry that name.
 bool Access::host_allowed(std::string_view host) const {
-  if (!check_host_) return true;
+  if (!check_host_ || host.empty()) return true;  // HTTP/1.0 has none; no browser speaks that
   const std::string_view name = without_port(host);
   return is_loopback(name) || equal_ignoring_case(name, bound_host_);
 }

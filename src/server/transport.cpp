@@ -365,8 +365,9 @@ class Session : public std::enable_shared_from_this<Session> {
       return refuse(in_target ? 414 : 431,
                     in_target ? "the address is too long" : "the header is too long");
     }
-    if (ec == http::error::bad_version &&
-        in_.substr(0, in_.find('\n')).find(" HTTP/") != std::string::npos)
+    const size_t version = in_.find(" HTTP/");
+    if (ec == http::error::bad_version && version < in_.find('\n') &&
+        in_.compare(version + 6, 2, "1.") != 0)
       return refuse(505, "expected HTTP/1.1 or HTTP/1.0");
     return refuse(400, fmt::format("this is not HTTP: {}", ec.message()));
   }
