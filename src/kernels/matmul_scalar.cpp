@@ -98,20 +98,15 @@ void quantize_activations(const float* x, int64_t stride, int rows, int64_t colu
   for (int r = 0; r < rows; ++r) {
     for (int64_t block = 0; block < columns / kBlockColumns; ++block) {
       const float* values = x + r * stride + block * kBlockColumns;
-      uint32_t largest =
-          0;  // as bits, so that a NaN is larger than everything and shows in the scale
+      uint32_t largest = 0;  // as bits: a NaN is then larger than everything
       for (int i = 0; i < kBlockColumns; ++i)
         largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & 0x7fffffff);
-      const float magnitude = std::bit_cast<float>(largest);
-      const bool tiny = magnitude < kSmallestActivation;
-      const float scale = tiny ? 0.0f : magnitude / 127.0f,
-                  inverse = tiny ? 0.0f : 127.0f / magnitude;
+      const ActivationScale scales = activation_scale(std::bit_cast<float>(largest));
+      const float scale = scales.scale;
       int32_t sums[2] = {};
-      int8_t codes[kBlockColumns];
-      for (int i = 0; i < kBlockColumns; ++i) {
-        const float scaled = values[i] * inverse;
-        codes[i] =
-            std::isfinite(scaled) ? static_cast<int8_t>(std::nearbyint(scaled)) : int8_t{-128};
+      int8_t codes[kBlockColumns] = {};
+      for (int i = 0; i < kBlockColumns && scales.to_code != 0; ++i) {
+        codes[i] = static_cast<int8_t>(std::nearbyint(values[i] * scales.to_code));
         sums[i / 16] += codes[i];
       }
       uint8_t* at = blocks + block * rows * kActivationBlockBytes;

@@ -9,8 +9,7 @@ namespace {
 inline void put(uint8_t* at, int32_t value) { __builtin_memcpy(at, &value, 4); }
 inline void put(uint8_t* at, float value) { __builtin_memcpy(at, &value, 4); }
 
-// The largest magnitude of 32 values, compared as bits so that a NaN is larger than everything and
-// shows in the scale.
+// The largest magnitude of 32 values, compared as bits: a NaN is then larger than everything.
 inline float largest(const __m256 (&v)[4]) {
   const __m256i mask = _mm256_set1_epi32(0x7fffffff);
   auto magnitude = [&](int i) { return _mm256_and_si256(_mm256_castps_si256(v[i]), mask); };
@@ -26,12 +25,12 @@ inline float largest(const __m256 (&v)[4]) {
 inline void quantize_block(const float* x, int rows, uint8_t* at) {
   __m256 v[4];
   for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + 8 * i);
-  const float magnitude = largest(v);
-  const bool tiny = magnitude < kSmallestActivation;
-  const float scale = tiny ? 0.0f : magnitude / 127.0f, inverse = tiny ? 0.0f : 127.0f / magnitude;
-  const __m256 factor = _mm256_set1_ps(inverse);
+  const ActivationScale scales = activation_scale(largest(v));
   __m256i q[4];
-  for (int i = 0; i < 4; ++i) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], factor));
+  for (int i = 0; i < 4; ++i)
+    q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(scales.to_code)));
+  if (scales.to_code == 0)
+    q[0] = q[1] = q[2] = q[3] = _mm256_setzero_si256();  // 0 · infinity is none
   const __m256i bytes =
       _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
   const __m256i codes =
@@ -43,9 +42,9 @@ inline void quantize_block(const float* x, int rows, uint8_t* at) {
   sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
   const int32_t first = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
   const int32_t both = first + _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
-  put(at, scale);
+  put(at, scales.scale);
   put(at + 4 * rows, -both);
-  put(at + 8 * rows, scale * static_cast<float>(both));
+  put(at + 8 * rows, scales.scale * static_cast<float>(both));
   put(at + 12 * rows, -first);
   if (rows == 1) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + 16), codes);

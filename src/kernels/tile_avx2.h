@@ -1,5 +1,5 @@
-// The vector operations that tiles.inl wants, for AVX2 with and without AVX-VNNI. Included inside an instruction set's
-// namespace.
+// The vector operations that tiles.inl wants, for AVX2 with and without AVX-VNNI. Included inside
+// an instruction set's namespace.
 
 #define TILE_FN inline __attribute__((always_inline))
 
@@ -14,14 +14,20 @@ struct V {
   using Ints = __m256i;
   using Floats = __m256;
 
-  static TILE_FN Codes load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+  static TILE_FN Codes load(const uint8_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
   template <int kByte>
-  static TILE_FN Codes and_byte(Codes a) { return _mm256_and_si256(a, _mm256_set1_epi8(kByte)); }
+  static TILE_FN Codes and_byte(Codes a) {
+    return _mm256_and_si256(a, _mm256_set1_epi8(kByte));
+  }
   // Left by kBits, right if negative; bits that cross bytes are masked off afterwards.
   template <int kBits>
   static TILE_FN Codes shift(Codes a) {
-    if constexpr (kBits >= 0) return _mm256_slli_epi16(a, kBits);
-    else return _mm256_srli_epi16(a, -kBits);
+    if constexpr (kBits >= 0)
+      return _mm256_slli_epi16(a, kBits);
+    else
+      return _mm256_srli_epi16(a, -kBits);
   }
   static TILE_FN Codes low_nibbles(Codes a) { return and_byte<15>(a); }
   static TILE_FN Codes high_nibbles(Codes a) { return and_byte<15>(_mm256_srli_epi16(a, 4)); }
@@ -41,38 +47,58 @@ struct V {
   static TILE_FN Ints add_i32(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static TILE_FN Ints sub_i32(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
   template <int kBits>
-  static TILE_FN Ints shift_i32(Ints a) { return _mm256_slli_epi32(a, kBits); }
+  static TILE_FN Ints shift_i32(Ints a) {
+    return _mm256_slli_epi32(a, kBits);
+  }
   static TILE_FN Floats to_float(Ints a) { return _mm256_cvtepi32_ps(a); }
 
 #if defined(__AVXVNNI__)
   template <bool>
-  static constexpr bool starts_with_offset() { return true; }
+  static constexpr bool starts_with_offset() {
+    return true;
+  }
   template <bool>
-  static constexpr bool ends_with_offset() { return false; }
+  static constexpr bool ends_with_offset() {
+    return false;
+  }
   template <bool>
   using Weight = Codes;
   template <bool>
-  static TILE_FN Codes weight(Codes codes) { return codes; }
+  static TILE_FN Codes weight(Codes codes) {
+    return codes;
+  }
   using Dot = Ints;
   static TILE_FN void start(Dot& dot, Ints initial) { dot = initial; }
   template <int, int>
-  static TILE_FN void add(Dot& dot, Codes weight, Codes four) { dot = _mm256_dpbusd_avx_epi32(dot, weight, four); }
+  static TILE_FN void add(Dot& dot, Codes weight, Codes four) {
+    dot = _mm256_dpbusd_avx_epi32(dot, weight, four);
+  }
   template <int>
-  static TILE_FN Ints finish(Dot& dot) { return dot; }
+  static TILE_FN Ints finish(Dot& dot) {
+    return dot;
+  }
 #else
-  // Codes up to 127: products of unsigned and signed bytes are summed in 16 bits as long as they surely fit. Larger codes
-  // become signed: |w| · (x with w's sign).
+  // Codes up to 127: products of unsigned and signed bytes are summed in 16 bits as long as they
+  // surely fit. Larger codes become signed: |w| · (x with w's sign).
   template <bool>
-  static constexpr bool starts_with_offset() { return false; }
+  static constexpr bool starts_with_offset() {
+    return false;
+  }
   template <bool kWide>
-  static constexpr bool ends_with_offset() { return !kWide; }
+  static constexpr bool ends_with_offset() {
+    return !kWide;
+  }
   struct Signed {
     Codes magnitude, integers;
   };
   template <bool kWide, class = void>
-  struct WeightOf { using type = Codes; };
+  struct WeightOf {
+    using type = Codes;
+  };
   template <class Any>
-  struct WeightOf<true, Any> { using type = Signed; };
+  struct WeightOf<true, Any> {
+    using type = Signed;
+  };
   template <bool kWide>
   using Weight = typename WeightOf<kWide>::type;
   template <bool kWide>
@@ -115,7 +141,9 @@ struct V {
     __builtin_memcpy(&value, p, 4);
     return _mm256_set1_ps(value);
   }
-  static TILE_FN Floats load_f32(const uint8_t* p) { return _mm256_load_ps(reinterpret_cast<const float*>(p)); }
+  static TILE_FN Floats load_f32(const uint8_t* p) {
+    return _mm256_load_ps(reinterpret_cast<const float*>(p));
+  }
   static TILE_FN Floats load_f16(const uint8_t* p) {
     return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -124,10 +152,11 @@ struct V {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
   }
   // Pairs of bf16, one pair a lane: the first ones and the second ones.
-  static TILE_FN void split_bf16(const uint8_t* p, Floats* first, Floats* second) {
-    const Codes both = load(p);
-    *first = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
-    *second = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+  static TILE_FN Floats first_bf16(const uint8_t* p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(load(p), 16));
+  }
+  static TILE_FN Floats second_bf16(const uint8_t* p) {
+    return _mm256_castsi256_ps(_mm256_and_si256(load(p), _mm256_set1_epi32(-65536)));
   }
   static TILE_FN Floats load_u8(const uint8_t* p) {
     return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
@@ -141,7 +170,9 @@ struct V {
   static TILE_FN Floats fnma(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
   static TILE_FN Floats load_sums(const float* p) { return _mm256_loadu_ps(p); }
   static TILE_FN void store(float* p, Floats a) { _mm256_storeu_ps(p, a); }
-  static TILE_FN void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+  static TILE_FN void prefetch(const uint8_t* p) {
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+  }
 };
 
 }  // namespace

@@ -150,10 +150,11 @@ struct V {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
   }
   // Pairs of bf16, one pair a lane: the first ones and the second ones.
-  static TILE_FN void split_bf16(const uint8_t* p, Floats* first, Floats* second) {
-    const Codes both = load(p);
-    *first = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
-    *second = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(-65536)));
+  static TILE_FN Floats first_bf16(const uint8_t* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(load(p), 16));
+  }
+  static TILE_FN Floats second_bf16(const uint8_t* p) {
+    return _mm512_castsi512_ps(_mm512_and_si512(load(p), _mm512_set1_epi32(-65536)));
   }
   static TILE_FN Floats load_u8(const uint8_t* p) {
     return to_float(_mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p))));

@@ -1,32 +1,40 @@
-// The products of all layouts, written once over the vector operations of an instruction set. Included inside
-// `namespace godwit::kernels::<isa> {` after a struct V (tile_<isa>.h) with:
+// The products of all layouts, written once over the vector operations of an instruction set.
+// Included inside `namespace godwit::kernels::<isa> {` after a struct V (tile_<isa>.h) with:
 //
-//   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 / kParts output rows
-//   kGroupRows              rows of x multiplied at once; tiles(R) tiles are taken together for R rows
-//   Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 / kParts lanes of 32 bits
-//   Weight<wide>, Dot       codes made ready for dot products; a sum of dot products under way
+//   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 /
+//   kParts output rows kGroupRows              rows of x multiplied at once; tiles(R) tiles are
+//   taken together for R rows Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 /
+//   kParts lanes of 32 bits Weight<wide>, Dot       codes made ready for dot products; a sum of dot
+//   products under way
 //
-// and the operations used below. TILE_FN forces a function into its caller: vectors then stay in registers. The order of additions is that of matmul_scalar.cpp, so all versions give the same bits.
+// and the operations used below. TILE_FN forces a function into its caller: vectors then stay in
+// registers. The order of additions is that of matmul_scalar.cpp, so all versions give the same
+// bits.
 
 namespace {
 
 constexpr int kP = V::kParts;
-constexpr size_t kPrefetchBytes = 4096;  // ahead in each tile: two tiles cover the latency of memory at full speed
+constexpr size_t kPrefetchBytes =
+    4096;  // ahead in each tile: two tiles cover the latency of memory at full speed
 
-// The kBytes that come kPrefetchBytes after `at` in each of T tiles. Past the end of these tiles come the next ones, T tiles on.
+// The kBytes that come kPrefetchBytes after `at` in each of T tiles. Past the end of these tiles
+// come the next ones, T tiles on.
 template <int T, size_t kBytes>
 TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[T], size_t at) {
   const size_t ahead = at + kPrefetchBytes;
   const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
   for (int t = 0; t < T; ++t) {
     const uint8_t* first = tiles[t] + place;
-    asm("" : "+r"(first));  // one address with constant offsets: GCC would compute each line's, and run out of registers
+    asm(""
+        : "+r"(first));  // one address with constant offsets: GCC would compute each line's, and
+                         // run out of registers
 #pragma GCC unroll 8
     for (size_t line = 0; line < kBytes; line += 64) V::prefetch(first + line);
   }
 }
 
-// ---- layouts (tile_types.h). `codes` and `header` stand at the vector's part; j is the block's place in its group -------
+// ---- layouts (tile_types.h). `codes` and `header` stand at the vector's part; j is the block's
+// place in its group -------
 
 struct Nibbles {
   static constexpr bool kWide = false, kHalves = false, kMins = false;
@@ -52,26 +60,33 @@ struct Q8_0 : Q4_0 {
   static constexpr bool kWide = true;
   static constexpr int kLargest = 255, kShift = 7;
   template <int kStep>
-  static TILE_FN V::Codes code(const uint8_t* codes) { return V::load(codes + 64 * kStep); }
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    return V::load(codes + 64 * kStep);
+  }
 };
 
 // Tables are stored with the offset added: codes are then unsigned like all others.
 alignas(16) constexpr uint8_t kNonLinear[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                 129, 141, 153, 166, 181, 197, 217, 241};
-alignas(16) constexpr uint8_t kE2M1[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+alignas(16) constexpr uint8_t kE2M1[16] = {16, 17, 18, 19, 20, 22, 24, 28,
+                                           16, 15, 14, 13, 12, 10, 8,  4};
 
 struct IQ4_NL : Q4_0 {
   static constexpr bool kWide = true;
   static constexpr int kLargest = 255, kShift = 7;
   template <int kStep>
-  static TILE_FN V::Codes code(const uint8_t* codes) { return V::lookup(kNonLinear, Nibbles::code<kStep>(codes)); }
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    return V::lookup(kNonLinear, Nibbles::code<kStep>(codes));
+  }
 };
 
 struct MXFP4 : Nibbles {
   static constexpr TileShape kShape = kQ4Shape;
   static constexpr int kLargest = 28, kShift = 4;
   template <int kStep>
-  static TILE_FN V::Codes code(const uint8_t* codes) { return V::lookup(kE2M1, Nibbles::code<kStep>(codes)); }
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    return V::lookup(kE2M1, Nibbles::code<kStep>(codes));
+  }
   static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
     return V::load_bf16(header + 32 * j + 32 / kP * part);
   }
@@ -81,10 +96,12 @@ struct Q4_K : Nibbles {
   static constexpr TileShape kShape = kQ4KShape;
   static constexpr bool kMins = true;
   static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
-    return V::mul(V::load_f16(header + 32 / kP * part), V::load_u8(header + 64 + 16 * j + 16 / kP * part));
+    return V::mul(V::load_f16(header + 32 / kP * part),
+                  V::load_u8(header + 64 + 16 * j + 16 / kP * part));
   }
   static TILE_FN V::Floats min(const uint8_t* header, int j, int part, int) {
-    return V::mul(V::load_f16(header + 32 + 32 / kP * part), V::load_u8(header + 192 + 16 * j + 16 / kP * part));
+    return V::mul(V::load_f16(header + 32 + 32 / kP * part),
+                  V::load_u8(header + 192 + 16 * j + 16 / kP * part));
   }
 };
 
@@ -93,7 +110,8 @@ struct Q5_K : Q4_K {
   static constexpr int kLargest = 31;
   template <int kStep>
   static TILE_FN V::Codes code(const uint8_t* codes) {
-    return V::either(Nibbles::code<kStep>(codes), V::and_byte<0x10>(V::template shift<4 - kStep>(V::load(codes + 256))));
+    return V::either(Nibbles::code<kStep>(codes),
+                     V::and_byte<0x10>(V::template shift<4 - kStep>(V::load(codes + 256))));
   }
 };
 
@@ -104,17 +122,20 @@ struct Q6_K : Nibbles {
   template <int kStep>
   static TILE_FN V::Codes code(const uint8_t* codes) {
     const V::Codes top = V::load(codes + 256 + 64 * (kStep / 4));
-    return V::either(Nibbles::code<kStep>(codes), V::and_byte<0x30>(V::template shift<4 - 2 * (kStep % 4)>(top)));
+    return V::either(Nibbles::code<kStep>(codes),
+                     V::and_byte<0x30>(V::template shift<4 - 2 * (kStep % 4)>(top)));
   }
   static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int half) {
-    return V::mul(V::load_f16(header + 32 / kP * part), V::load_s8(header + 64 + 32 * j + 16 * half + 16 / kP * part));
+    return V::mul(V::load_f16(header + 32 / kP * part),
+                  V::load_s8(header + 64 + 32 * j + 16 * half + 16 / kP * part));
   }
 };
 
 struct IQ4_XS : IQ4_NL {
   static constexpr TileShape kShape = kIQ4XSShape;
   static TILE_FN V::Floats scale(const uint8_t* header, int j, int part, int) {
-    return V::mul(V::load_f16(header + 32 / kP * part), V::load_s8(header + 64 + 16 * j + 16 / kP * part));
+    return V::mul(V::load_f16(header + 32 / kP * part),
+                  V::load_s8(header + 64 + 16 * j + 16 / kP * part));
   }
 };
 
@@ -123,7 +144,9 @@ struct Generic : Nibbles {
   static constexpr bool kHalves = true, kMins = true;
   static constexpr int kLargest = 31;
   template <int kStep>
-  static TILE_FN V::Codes code(const uint8_t* codes) { return V::load(codes + 64 * kStep); }
+  static TILE_FN V::Codes code(const uint8_t* codes) {
+    return V::load(codes + 64 * kStep);
+  }
   static TILE_FN V::Floats scale(const uint8_t* header, int, int part, int half) {
     return V::load_f32(header + 64 * half + 64 / kP * part);
   }
@@ -132,19 +155,24 @@ struct Generic : Nibbles {
   }
 };
 
-// Where the sums of row r and vector n of tiles from `tile` on go; null for a tile that stands in for a missing one.
+// Where the sums of row r and vector n of tiles from `tile` on go; null for a tile that stands in
+// for a missing one.
 TILE_FN float* sums_at(const TileProduct& p, int tile, int r, int n) {
   const int t = tile + n / kP;
-  return t < p.tile_count ? p.sums + (r * p.tile_count + t) * kTileRows + kTileRows / kP * (n % kP) : nullptr;
+  return t < p.tile_count ? p.sums + (r * p.tile_count + t) * kTileRows + kTileRows / kP * (n % kP)
+                          : nullptr;
 }
 
-// ---- block formats: N vectors of output rows (tiles × parts) times R rows of x ----------------------------------------
+// ---- block formats: N vectors of output rows (tiles × parts) times R rows of x
+// ----------------------------------------
 
 template <class F, int kStep, int kOrder, int R, int N>
-TILE_FN void add_step(const uint8_t* const (&codes)[N], const uint8_t* x, int x_rows, V::Dot (&dots)[R][N]) {
+TILE_FN void add_step(const uint8_t* const (&codes)[N], const uint8_t* x, int x_rows,
+                      V::Dot (&dots)[R][N]) {
   V::Weight<F::kWide> weights[N];
 #pragma GCC unroll 8
-  for (int n = 0; n < N; ++n) weights[n] = V::template weight<F::kWide>(F::template code<kStep>(codes[n]));
+  for (int n = 0; n < N; ++n)
+    weights[n] = V::template weight<F::kWide>(F::template code<kStep>(codes[n]));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const V::Codes four = V::broadcast4(x + 4 * ((4 + kStep) * x_rows + r));
@@ -173,8 +201,8 @@ TILE_FN void start(const uint8_t* x, int x_rows, int half, V::Dot (&dots)[R][N])
 }
 
 template <class F, int R, int N>
-TILE_FN void finish(const uint8_t* const (&headers)[N], int j, const uint8_t* x, int x_rows, int half, V::Dot (&dots)[R][N],
-                   V::Floats (&totals)[R][N]) {
+TILE_FN void finish(const uint8_t* const (&headers)[N], int j, const uint8_t* x, int x_rows,
+                    int half, V::Dot (&dots)[R][N], V::Floats (&totals)[R][N]) {
   V::Floats scales[N];
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) scales[n] = F::scale(headers[n], j, n % kP, half);
@@ -182,7 +210,8 @@ TILE_FN void finish(const uint8_t* const (&headers)[N], int j, const uint8_t* x,
   for (int r = 0; r < R; ++r) {
     V::Ints last = V::zero();
     constexpr bool kAddsOffset = F::kShift >= 0 && V::template ends_with_offset<F::kWide>();
-    if constexpr (kAddsOffset) last = V::template shift_i32<F::kShift>(negated_sum<F>(x, x_rows, r, half));
+    if constexpr (kAddsOffset)
+      last = V::template shift_i32<F::kShift>(negated_sum<F>(x, x_rows, r, half));
     const V::Floats x_scale = V::broadcast_f32(x + 4 * r);
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
@@ -195,7 +224,7 @@ TILE_FN void finish(const uint8_t* const (&headers)[N], int j, const uint8_t* x,
 
 template <class F, int R, int N>
 TILE_FN void subtract_mins(const uint8_t* const (&headers)[N], int j, const uint8_t* x, int x_rows,
-                          V::Floats (&totals)[R][N]) {
+                           V::Floats (&totals)[R][N]) {
 #pragma GCC unroll 2
   for (int half = 0; half < (F::kHalves ? 2 : 1); ++half) {
     V::Floats mins[N];
@@ -204,7 +233,8 @@ TILE_FN void subtract_mins(const uint8_t* const (&headers)[N], int j, const uint
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       if constexpr (F::kHalves) {
-        const V::Floats scaled = V::mul(V::broadcast_f32(x + 4 * r), V::to_float(negated_sum<F>(x, x_rows, r, half)));
+        const V::Floats scaled =
+            V::mul(V::broadcast_f32(x + 4 * r), V::to_float(negated_sum<F>(x, x_rows, r, half)));
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) totals[r][n] = V::fma(mins[n], scaled, totals[r][n]);
       } else {
@@ -217,8 +247,8 @@ TILE_FN void subtract_mins(const uint8_t* const (&headers)[N], int j, const uint
 }
 
 template <class F, int R, int N>
-TILE_FN void add_block(const uint8_t* const (&headers)[N], const uint8_t* const (&codes)[N], int j, const uint8_t* x,
-                      int x_rows, V::Floats (&totals)[R][N]) {
+TILE_FN void add_block(const uint8_t* const (&headers)[N], const uint8_t* const (&codes)[N], int j,
+                       const uint8_t* x, int x_rows, V::Floats (&totals)[R][N]) {
   V::Dot dots[R][N];
   start<F>(x, x_rows, 0, dots);
   if constexpr (F::kHalves) {
@@ -247,13 +277,15 @@ TILE_FN void add_block(const uint8_t* const (&headers)[N], const uint8_t* const 
   if constexpr (F::kMins) subtract_mins<F>(headers, j, x, x_rows, totals);
 }
 
-// Tiles [tile, tile + T) (the last one twice if there is no more) times rows [row, row + R) of the group.
+// Tiles [tile, tile + T) (the last one twice if there is no more) times rows [row, row + R) of the
+// group.
 template <class F, int T, int R>
 __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int row) {
   constexpr int N = T * kP;
   constexpr size_t kHeader = F::kShape.header_bytes, kCodes = F::kShape.code_bytes;
   const uint8_t* bases[T];
-  for (int t = 0; t < T; ++t) bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
+  for (int t = 0; t < T; ++t)
+    bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
   const int x_rows = V::kWholeGroups ? R : p.rows;
   const uint8_t* x = static_cast<const uint8_t*>(p.x) + 4 * row;
   V::Floats totals[R][N];
@@ -267,7 +299,8 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
     const uint8_t* headers[N];
     for (int n = 0; n < N; ++n) headers[n] = bases[n / kP] + at;
     at += kHeader;
-    const int in_group = blocks - block < F::kShape.group ? static_cast<int>(blocks - block) : F::kShape.group;
+    const int in_group =
+        blocks - block < F::kShape.group ? static_cast<int>(blocks - block) : F::kShape.group;
     for (int j = 0; j < in_group; ++j, at += kCodes, x += kActivationBlockBytes * x_rows) {
       const uint8_t* codes[N];
       for (int n = 0; n < N; ++n) codes[n] = bases[n / kP] + at + 64 / kP * (n % kP);
@@ -284,35 +317,53 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
       if (float* sums = sums_at(p, tile, row + r, n)) V::store(sums, totals[r][n]);
 }
 
-// ---- plain types -------------------------------------------------------------------------------------------------------
+// ---- plain types
+// -------------------------------------------------------------------------------------------------------
 
-// Two columns at once, because BF16 interleaves them. `at` is bytes into the tile, at the vector's part.
+// The weights of one column; BF16 interleaves two (kOdd: the second). `tile` stands at the pair of
+// columns.
 struct F32 {
   static constexpr int kColumnBytes = 64;
-  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
-    *even = V::load_f32(tile + 64 / kP * part);
-    *odd = V::load_f32(tile + 64 + 64 / kP * part);
+  template <bool kOdd>
+  static TILE_FN V::Floats column(const uint8_t* tile, int part) {
+    return V::load_f32(tile + 64 * kOdd + 64 / kP * part);
   }
 };
 struct F16 {
   static constexpr int kColumnBytes = 32;
-  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
-    *even = V::load_f16(tile + 32 / kP * part);
-    *odd = V::load_f16(tile + 32 + 32 / kP * part);
+  template <bool kOdd>
+  static TILE_FN V::Floats column(const uint8_t* tile, int part) {
+    return V::load_f16(tile + 32 * kOdd + 32 / kP * part);
   }
 };
 struct BF16 {
   static constexpr int kColumnBytes = 32;
-  static TILE_FN void load2(const uint8_t* tile, int part, V::Floats* even, V::Floats* odd) {
-    V::split_bf16(tile + 64 / kP * part, even, odd);
+  template <bool kOdd>
+  static TILE_FN V::Floats column(const uint8_t* tile, int part) {
+    return kOdd ? V::second_bf16(tile + 64 / kP * part) : V::first_bf16(tile + 64 / kP * part);
   }
 };
+
+template <class F, bool kOdd, int T, int R, int N>
+TILE_FN void add_column(const uint8_t* const (&tiles)[T], size_t at, const float* const (&x)[R],
+                        int64_t k, V::Floats (&run)[R][N]) {
+  V::Floats weights[N];
+#pragma GCC unroll 8
+  for (int n = 0; n < N; ++n) weights[n] = F::template column<kOdd>(tiles[n / kP] + at, n % kP);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const V::Floats one = V::broadcast_f32(x[r] + k + kOdd);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) run[r][n] = V::fma(weights[n], one, run[r][n]);
+  }
+}
 
 template <class F, int T, int R>
 __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int row) {
   constexpr int N = T * kP;
   const uint8_t* bases[T];
-  for (int t = 0; t < T; ++t) bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
+  for (int t = 0; t < T; ++t)
+    bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
   const float* x[R];
   for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(p.x) + (row + r) * p.x_stride;
   V::Floats run[R][N];
@@ -325,27 +376,13 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
     int64_t k = first;
     for (; k + 2 <= end; k += 2) {
       const size_t at = k * F::kColumnBytes;
-      V::Floats even[N], odd[N];
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) F::load2(bases[n / kP] + at, n % kP, &even[n], &odd[n]);
       if (p.from_memory) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const V::Floats x0 = V::broadcast_f32(x[r] + k), x1 = V::broadcast_f32(x[r] + k + 1);
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) run[r][n] = V::fma(odd[n], x1, V::fma(even[n], x0, run[r][n]));
-      }
+      add_column<F, false>(bases, at, x, k, run);
+      add_column<F, true>(bases, at, x, k, run);
     }
-    if (k < end) {  // the last column of an odd number: alone
-      V::Floats even[N], odd[N];
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) F::load2(bases[n / kP] + k * F::kColumnBytes, n % kP, &even[n], &odd[n]);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) run[r][n] = V::fma(even[n], V::broadcast_f32(x[r] + k), run[r][n]);
-    }
-    // The totals stay in memory, or they would push weights out of registers in the loop above.
+    if (k < end)
+      add_column<F, false>(bases, k * F::kColumnBytes, x, k, run);  // the last of an odd number
+      // The totals stay in memory, or they would push weights out of registers in the loop above.
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -357,15 +394,23 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
   }
 }
 
-// ---- from a call's tiles and rows to the functions above -----------------------------------------------------------------
+// ---- from a call's tiles and rows to the functions above
+// -----------------------------------------------------------------
 
 struct Blocks {
+  static constexpr int kRows = V::kGroupRows;
   template <class F, int T, int R>
-  static void run(const TileProduct& p, int tile, int row) { block_tiles<F, T, R>(p, tile, row); }
+  static void run(const TileProduct& p, int tile, int row) {
+    block_tiles<F, T, R>(p, tile, row);
+  }
 };
 struct Plains {
+  static constexpr int kRows =
+      kMaxGroupRows;  // no integers beside the sums: registers are enough for all
   template <class F, int T, int R>
-  static void run(const TileProduct& p, int tile, int row) { plain_tiles<F, T, R>(p, tile, row); }
+  static void run(const TileProduct& p, int tile, int row) {
+    plain_tiles<F, T, R>(p, tile, row);
+  }
 };
 
 template <class Kind, class F, int R>
@@ -378,19 +423,15 @@ template <class Kind, class F>
 void product(const TileProduct& p) {
   for (int row = 0; row < p.rows;) {
     // As even as possible: 6 rows where 4 fit are 3 + 3.
-    const int left = p.rows - row, parts = (left + V::kGroupRows - 1) / V::kGroupRows, rows = (left + parts - 1) / parts;
-    switch (rows) {
-      case 1: rows_at_once<Kind, F, 1>(p, row); break;
-      case 2: rows_at_once<Kind, F, 2>(p, row); break;
-      case 3: rows_at_once<Kind, F, 3>(p, row); break;
-      default:
-        if constexpr (V::kGroupRows >= 4) {
-          if (rows == 4) rows_at_once<Kind, F, 4>(p, row);
-        }
-        if constexpr (V::kGroupRows >= 6) {
-          if (rows == 5) rows_at_once<Kind, F, 5>(p, row);
-          if (rows == 6) rows_at_once<Kind, F, 6>(p, row);
-        }
+    const int left = p.rows - row, parts = (left + Kind::kRows - 1) / Kind::kRows,
+              rows = (left + parts - 1) / parts;
+    if (rows == 1) rows_at_once<Kind, F, 1>(p, row);
+    if (rows == 2) rows_at_once<Kind, F, 2>(p, row);
+    if (rows == 3) rows_at_once<Kind, F, 3>(p, row);
+    if (rows == 4) rows_at_once<Kind, F, 4>(p, row);
+    if constexpr (Kind::kRows >= 6) {
+      if (rows == 5) rows_at_once<Kind, F, 5>(p, row);
+      if (rows == 6) rows_at_once<Kind, F, 6>(p, row);
     }
     row += rows;
   }

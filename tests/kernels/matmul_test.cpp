@@ -245,6 +245,31 @@ TEST(Matmul, CodesAtTheirLimits) {
   }
 }
 
+TEST(Matmul, FaultyActivationsShow) {
+  ComputePool pool(1);
+  for (Isa isa : kIsas) {
+    if (!cpu_has(isa)) continue;
+    const Context context{&pool, &kernel_table(isa)};
+    std::mt19937 random(7);
+    for (DType dtype : kWeightTypes) {
+      const Case c(dtype, 16, 256, random);
+      const auto packed = PackedMatrix::pack(context, c.view());
+      for (float fault : {NAN, INFINITY, -INFINITY}) {
+        auto x = random_values(2 * 256, random);
+        x[256 + 77] = fault;
+        const auto out = run(context, packed, x, 2);
+        for (int i = 0; i < 16; ++i) {
+          EXPECT_TRUE(std::isfinite(out[i])) << isa_name(isa) << " " << name_of(dtype);
+          EXPECT_FALSE(std::isfinite(out[16 + i])) << isa_name(isa) << " " << name_of(dtype);
+        }
+      }
+      // Values that are tiny but not zero.
+      const auto out = run(context, packed, std::vector<float>(256, 1e-40f), 1);
+      for (float v : out) EXPECT_LT(std::fabs(v), 1e-30f) << isa_name(isa) << " " << name_of(dtype);
+    }
+  }
+}
+
 TEST(Matmul, CompanionsAndThreadsChangeNothing) {
   const KernelTable& table = kernel_table(best_isa());
   std::mt19937 random(5);
