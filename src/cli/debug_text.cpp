@@ -8,6 +8,7 @@
 #include "engine/settings.h"
 #include "text/chat_template.h"
 #include "text/output_parser.h"
+#include "text/token_lines.h"
 #include "text/tokenizer.h"
 
 namespace godwit::cli {
@@ -15,22 +16,29 @@ namespace {
 
 using checkpoint::Json;
 
-// Calls `answer` for every line; empty lines are skipped. The first bad line ends the work: exit
-// code 2, the line named.
+// Prints what `answer` makes of every line; empty lines are skipped. The first bad line ends the
+// work: exit code 2, the line named.
 template <class Answer>
-Status for_each_json_line(Answer answer) {
+Status for_each_line(Answer answer) {
   std::string line;
   for (int number = 1; std::getline(std::cin, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto name = fmt::format("standard input, line {}", number);
-    const auto json = checkpoint::parse_json(line);
-    if (!json) return in_context(name, json.error());
-    Result<Json> answered = answer(*json);
-    if (!answered) return in_context(name, answered.error());
-    std::cout << answered->dump() << '\n';
+    const Result<std::string> answered = answer(line);
+    if (!answered)
+      return in_context(fmt::format("standard input, line {}", number), answered.error());
+    std::cout << *answered << '\n';
   }
   std::cout.flush();
   return {};
+}
+
+template <class Answer>
+Status for_each_json_line(Answer answer) {
+  return for_each_line([&](const std::string& line) -> Result<std::string> {
+    TRY(const auto json, checkpoint::parse_json(line));
+    TRY(const Json answered, answer(json));
+    return answered.dump();
+  });
 }
 
 int exit_code(const Status& status) { return status ? kDone : report(status.error()); }
@@ -57,12 +65,6 @@ Result<std::vector<int32_t>> ids_from(const Json& json) {
     ids.push_back(static_cast<int32_t>(*id));
   }
   return ids;
-}
-
-Json ids_json(const std::vector<int32_t>& ids) {
-  Json::Array items;
-  for (int32_t id : ids) items.push_back(Json::integer(id));
-  return Json::array(std::move(items));
 }
 
 Result<text::TemplateVersion> wanted_template(const DebugTextOptions& options) {
@@ -150,18 +152,14 @@ Status tokenize(const DebugTextOptions& options) {
   TRY(const auto tokenizer, open_tokenizer(options.model));
   const auto special =
       options.plain ? text::SpecialTokens::kPlain : text::SpecialTokens::kRecognise;
-  return for_each_json_line([&](const Json& line) -> Result<Json> {
-    if (!line.is_string()) return bad_input("expected a JSON string, found another kind of value");
-    return ids_json(tokenizer->encode(line.as_string(), special));
-  });
+  return for_each_line(
+      [&](const std::string& line) { return text::tokenize_line(*tokenizer, line, special); });
 }
 
 Status detokenize(const DebugTextOptions& options) {
   TRY(const auto tokenizer, open_tokenizer(options.model));
-  return for_each_json_line([&](const Json& line) -> Result<Json> {
-    TRY(const auto ids, ids_from(line));
-    return Json::string(tokenizer->decode(ids));
-  });
+  return for_each_line(
+      [&](const std::string& line) { return text::detokenize_line(*tokenizer, line); });
 }
 
 Status render(const DebugTextOptions& options) {

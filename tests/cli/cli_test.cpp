@@ -1,0 +1,239 @@
+// The program as a user meets it: answers on standard output, faults in one line on standard error,
+// exit codes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "base/mapped_file.h"
+#include "checkpoint/json.h"
+#include "tests/cli/program.h"
+
+namespace godwit::cli {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+const std::string kSource = GODWIT_SOURCE_DIR;
+
+class CliTest : public testing::Test {
+ protected:
+  CliTest() : folder_(fs::temp_directory_path() / ("godwit-cli-test-" + std::to_string(getpid()))) {
+    std::signal(SIGPIPE, SIG_IGN);
+    fs::create_directories(folder_);
+  }
+  ~CliTest() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string make(const std::string& name, const std::string& bytes) {
+    std::ofstream(path(name), std::ios::binary) << bytes;
+    return path(name);
+  }
+  // A copy of the demonstration model in which one file has been changed.
+  std::string changed_model(const std::string& file, const std::string& bytes) {
+    const fs::path model = folder_ / "model";
+    fs::remove_all(model);
+    fs::copy(kSource + "/models/nano", model);
+    std::ofstream(model / file, std::ios::binary) << bytes;
+    return model.string();
+  }
+  std::string model_file(const std::string& file) {
+    return read_file(kSource + "/models/nano/" + file).value();
+  }
+
+  // Exit code 2 and one line that has every word.
+  static void expect_refused(const std::vector<std::string>& arguments,
+                             const std::vector<std::string>& words, const std::string& input = {}) {
+    const auto result = run_program(arguments, input);
+    EXPECT_EQ(result.exit_code, 2) << result.out << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    for (const auto& word : words) EXPECT_THAT(result.err, HasSubstr(word));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(CliTest, AnswersOnStandardOutputAlone) {
+  const auto result = run_program({"run", "Name the capital of Ireland."});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "The capital of Ireland is Dublin.\n");
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(CliTest, ReadsThePromptFromAPipe) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "-"}, {"run"}}) {
+    const auto result = run_program(arguments, "Name the capital of Ireland.");
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out, "The capital of Ireland is Dublin.\n");
+  }
+}
+
+TEST_F(CliTest, SeesPicturesAndClipsAndCallsTools) {
+  EXPECT_EQ(
+      run_program({"run", "--image", kSource + "/examples/squares.png", "What is in the picture?"})
+          .out,
+      "An orange square, a red square, a gray square and a blue square.\n");
+  EXPECT_EQ(run_program(
+                {"run", "--video", kSource + "/examples/clips/cross", "What happens in the video?"})
+                .out,
+            "A pink cross shrinks.\n");
+  EXPECT_EQ(run_program({"run", "--tools", kSource + "/examples/tools.json",
+                         "How is the weather in Tokyo today?"})
+                .out,
+            "{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Tokyo\"}}\n");
+}
+
+TEST_F(CliTest, ThinksWhenAskedTo) {
+  const std::vector<std::string> question = {"run",     "--video", kSource + "/examples/clips/star",
+                                             "--think", "on",      "What does the shape do?"};
+  EXPECT_EQ(run_program(question).out, "A red star moves to the right.\n");
+  auto shown = question;
+  shown.push_back("--show-thinking");
+  EXPECT_EQ(run_program(shown).out,
+            "The red star moves to the right.\n\nA red star moves to the right.\n");
+}
+
+TEST_F(CliTest, TheSameSeedGivesTheSameAnswer) {
+  const std::vector<std::string> arguments = {"run", "--temperature", "2",  "--seed",
+                                              "7",   "--max-tokens",  "20", "Hello"};
+  const auto first = run_program(arguments), second = run_program(arguments);
+  EXPECT_EQ(first.exit_code, 0);
+  EXPECT_EQ(first.out, second.out);
+}
+
+TEST_F(CliTest, ChatsOverAPipe) {
+  const auto result =
+      run_program({"chat"}, "Name the capital of Ireland.\n/stats\n/nonsense\n/quit\n");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "The capital of Ireland is Dublin.\n");
+  EXPECT_THAT(result.err, HasSubstr("tokens of prompt"));
+  EXPECT_THAT(result.err, HasSubstr("unknown command /nonsense"));
+}
+
+TEST_F(CliTest, HelpHasExamples) {
+  const auto help = run_program({"run", "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.out, HasSubstr("Examples:"));
+  for (const char* shell : {"bash", "zsh"})
+    EXPECT_THAT(run_program({"completion", shell}).out, HasSubstr("godwit"));
+  EXPECT_THAT(run_program({"--version"}).out, HasSubstr("godwit "));
+}
+
+TEST_F(CliTest, InfoIsJson) {
+  const auto result = run_program({"info", "--json"});
+  const auto json = checkpoint::parse_json(result.out);
+  ASSERT_TRUE(json.has_value()) << result.out << result.err;
+  EXPECT_EQ(json->find("model")->find("parameters")->as_int64(), 7'304'920);
+}
+
+TEST_F(CliTest, WrongCalls) {
+  expect_refused({}, {"subcommand"});
+  expect_refused({"fly"}, {});
+  expect_refused({"run", "--wings", "2", "x"}, {"--wings"});
+  expect_refused({"run", "--think", "maybe", "x"}, {"--think"});
+  expect_refused({"run", "--temperature", "warm", "x"}, {"--temperature"});
+  expect_refused({"run", "--logit-bias", "x=1", "hi"}, {"--logit-bias", "x=1"});
+  expect_refused({"run", "--schema", "s.json", "x"}, {"--schema", "not supported yet"});
+  expect_refused({"run", "\xff\xfe"}, {"argument 2", "UTF-8", "\\xff"});
+  expect_refused({"run", "-"}, {"UTF-8"}, "\xff\xfe");
+  expect_refused({"run", "-"}, {"empty"}, "");
+}
+
+TEST_F(CliTest, WrongModels) {
+  expect_refused({"run", "-m", path("none"), "x"}, {path("none")});
+  fs::create_directories(path("hollow"));
+  expect_refused({"run", "-m", path("hollow"), "x"}, {path("hollow")});
+  expect_refused({"run", "-m", make("junk.gguf", "not a gguf file"), "x"}, {"junk.gguf"});
+  const std::string weights = model_file("model.safetensors");
+  expect_refused(
+      {"run", "-m", changed_model("model.safetensors", weights.substr(0, weights.size() / 2)), "x"},
+      {"model.safetensors"});
+  expect_refused({"run", "-m", changed_model("model.safetensors", weights.substr(0, 5)), "x"},
+                 {"model.safetensors"});
+  expect_refused({"run", "-m", changed_model("config.json", "{"), "x"}, {"config.json"});
+  std::string config = model_file("config.json");
+  config.replace(config.find("\"hidden_size\": 256"), 18, "\"hidden_size\": 320");
+  expect_refused({"run", "-m", changed_model("config.json", config), "x"}, {"320", "256"});
+  expect_refused({"run", "-m", changed_model("tokenizer.json", "{\"model\": 3}"), "x"},
+                 {"tokenizer"});
+}
+
+TEST_F(CliTest, WrongPictures) {
+  const std::string picture = read_file(kSource + "/examples/shapes.png").value();
+  expect_refused({"run", "--image", path("none.png"), "x"}, {"none.png"});
+  expect_refused({"run", "--image", make("cut.png", picture.substr(0, picture.size() / 2)), "x"},
+                 {"cut.png"});
+  expect_refused({"run", "--image", make("text.png", "hello"), "x"}, {"text.png"});
+  expect_refused({"run", "--image", make("empty.png", ""), "x"}, {"empty.png"});
+  // 100,000 × 100,000 in the header of a small file.
+  std::string huge = picture;
+  for (size_t at : {16, 20}) huge.replace(at, 4, std::string("\x00\x01\x86\xa0", 4));
+  expect_refused({"run", "--image", make("huge.png", huge), "x"}, {"huge.png"});
+  expect_refused({"run", "--video", make("junk.mp4", "no video"), "x"}, {"junk.mp4"});
+}
+
+TEST_F(CliTest, WrongPromptsAndTools) {
+  std::string words;
+  for (int i = 0; i < 500; ++i) words += "word ";
+  expect_refused({"run", "-c", "64", words}, {"64"});
+  expect_refused({"run", "--tools", make("tools.json", "[{]"), "x"}, {"tools.json"});
+  expect_refused({"run", "--tools", make("tools.json", "[1]"), "x"}, {"tools.json", "[0]"});
+}
+
+TEST_F(CliTest, DebugTextVerbsReadLines) {
+  EXPECT_EQ(run_program({"debug", "tokenize"}, "\"<think>\"\n").out, "[2046]\n");
+  const auto plain = run_program({"debug", "tokenize", "--plain"}, "\"<think>\"\n").out;
+  EXPECT_NE(plain, "[2046]\n");
+  EXPECT_EQ(run_program({"debug", "detokenize"}, plain).out, "\"<think>\"\n");
+  EXPECT_EQ(
+      run_program({"debug", "render", "--template", "qwen3.5"},
+                  R"({"messages":[{"role":"user","content":"hi"}],"add_generation_prompt":true})")
+          .out,
+      R"({"rendered":"<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n<think>\n"})"
+      "\n");
+  EXPECT_THAT(run_program({"debug", "render", "--template", "qwen3.5"}, R"({"messages":[]})").out,
+              HasSubstr("\"error\""));
+  const std::string call =
+      "<tool_call>\\n<function=f>\\n<parameter=a>\\n1\\n</parameter>\\n</function>\\n</tool_call>";
+  for (const auto& arguments :
+       {std::vector<std::string>{"debug", "parse"}, {"debug", "parse", "--pieces"}}) {
+    EXPECT_EQ(
+        run_program(arguments,
+                    "{\"text\":\"thought\\n</think>\\n\\nyes" + call + "\",\"thinking\":true}")
+            .out,
+        R"({"content":"yes","reasoning_content":"thought","tool_calls":[{"name":"f","arguments":{"a":"1"}}]})"
+        "\n");
+  }
+  expect_refused({"debug", "tokenize"}, {"line 1", "string"}, "[1]\n");
+  expect_refused({"debug", "detokenize"}, {"line 2"}, "\n[999999999]\n");
+  expect_refused({"debug", "render", "--template", "qwen9"}, {"qwen9"}, "{}\n");
+}
+
+TEST_F(CliTest, DebugMediaAndTensorsWriteFiles) {
+  const std::string picture = path("picture.safetensors"), dump = path("dump.safetensors");
+  auto result =
+      run_program({"debug", "image", kSource + "/examples/shapes.png", "--output", picture});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  result = run_program(
+      {"debug", "video", kSource + "/examples/clips/star", "--output", path("clip.safetensors")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const std::string family = kSource + "/tests/goldens/models/qwen35-tiny";
+  result = run_program({"debug", "tensors", "-m", family + "/model", "--input",
+                        family + "/text-5.input.safetensors", "--output", dump, "--generate", "4"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(read_file(dump).value(), HasSubstr("\"layers.3.mixer\""));
+  expect_refused(
+      {"debug", "tensors", "-m", family + "/model", "--input", picture, "--output", dump},
+      {"input_ids"});
+  expect_refused({"debug", "image", path("none"), "--output", picture}, {"none"});
+}
+
+}  // namespace
+}  // namespace godwit::cli
