@@ -55,6 +55,8 @@ constexpr EngineNumber kNumbers[] = {
     {"godwit_requests_running", "Requests being prefilled or decoded", kGauge,
      GODWIT_STAT(running)},
     {"godwit_requests_waiting", "Requests in the queue", kGauge, GODWIT_STAT(waiting)},
+    {"godwit_preempted_total", "Requests that gave their pages up for others", kCounter,
+     GODWIT_STAT(preempted)},
     {"godwit_prompt_tokens_total", "Tokens of prompts", kCounter, GODWIT_STAT(prompt_tokens)},
     {"godwit_reused_tokens_total", "Tokens of prompts taken from the prefix cache", kCounter,
      GODWIT_STAT(reused_tokens)},

@@ -122,6 +122,9 @@ class FakeEngine final : public engine::Engine {
     }
     return text;
   }
+  Result<int> count_tokens(const engine::GenerationRequest& request) override {
+    return static_cast<int>(render(request)->size());
+  }
 
   void say(Script script) {
     const std::lock_guard lock(mutex_);
