@@ -4,7 +4,8 @@
 // parallel_for splits [0, n) into tasks that workers take in turn from one counter, so a slow core
 // takes fewer. Nothing about results may depend on which worker runs a task: kernels are written so
 // that the answer has the same bits for any number of threads. No allocation in parallel_for.
-// Workers spin briefly, then park.
+// Workers spin briefly, then park. Only tasks are waited for, never a worker that found no core to
+// run on.
 #pragma once
 
 #include <atomic>
@@ -36,15 +37,14 @@ class ComputePool {
   void take_tasks(int worker);
 
   std::vector<std::thread> workers_;
-  std::atomic<uint32_t> generation_{0};  // raised once a parallel_for
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};
+  alignas(64) std::atomic<int64_t> left_{0};  // tasks that nobody has taken yet
+  alignas(64) std::atomic<int64_t> done_{0};  // tasks that are finished
   int64_t n_ = 0;
   const FunctionRef<void(int64_t, int)>* task_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<int> parked_{0};
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace godwit

@@ -202,7 +202,6 @@ void EngineImpl::engine_loop() {
     std::deque<std::unique_ptr<Sequence>> arrived;
     {
       std::unique_lock lock(mutex_);
-      stats_ = core_->stats();
       to_run_.wait(lock, [&] { return stopping_ || !inbox_.empty() || !core_->idle() || woken_; });
       if (stopping_) return;
       woken_ = false;
@@ -211,6 +210,11 @@ void EngineImpl::engine_loop() {
     }
     for (auto& sequence : arrived) core_->add(std::move(sequence));
     core_->step();
+    {
+      const std::lock_guard lock(mutex_);
+      stats_ = core_->stats();
+    }
+    core_->deliver_ends();
   }
 }
 

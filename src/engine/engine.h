@@ -51,7 +51,7 @@ struct ModelInfo {
 };
 
 struct EngineStats {
-  int64_t requests = 0, refused = 0, running = 0, waiting = 0;
+  int64_t requests = 0, refused = 0, running = 0, waiting = 0, preempted = 0;
   int64_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;
   int64_t pages_total = 0, pages_used = 0, snapshots = 0, snapshot_bytes = 0;
   int64_t pictures_encoded = 0, pictures_reused = 0;

@@ -172,6 +172,7 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
 void EngineCore::preempt(Scheduler::Id id) {
   sequences_.at(id)->memory.reset();
   scheduler_.preempted(id);
+  ++stats_.preempted;
   log_info("request {}: preempted, pages ran out", id);
 }
 
@@ -283,9 +284,13 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   done.timings = sequence.timings;
   done.seed = sequence.prompt.sampling.seed;
   done.logprobs = sequence.answer.take_logprobs();
-  const auto channel = sequence.channel;
+  ended_.emplace_back(sequence.channel, std::move(done));
   remove(sequence.id);
-  channel->push(std::move(done));
+}
+
+void EngineCore::deliver_ends() {
+  for (auto& [channel, event] : ended_) channel->push(std::move(event));
+  ended_.clear();
 }
 
 void EngineCore::remember_turn(const Sequence& sequence) {

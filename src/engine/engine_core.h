@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cache/page_pool.h"
@@ -33,6 +34,8 @@ class EngineCore {
   bool idle() const { return sequences_.empty(); }
   // Takes out what was cancelled, lets in what fits, runs one forward() and hands out the events.
   void step();
+  // Hands out the last events of what ended in the step: after its counts can be seen.
+  void deliver_ends();
   void fail_all(const std::string& reason);  // every request ends with an error
 
   const EngineStats& stats() const { return stats_; }
@@ -68,6 +71,7 @@ class EngineCore {
   Scheduler::Id next_id_ = 1;
   std::vector<int32_t> newline_;  // what the template puts behind a turn
   EngineStats stats_;
+  std::vector<std::pair<std::shared_ptr<EventChannel>, Event>> ended_;
 };
 
 }  // namespace godwit::engine

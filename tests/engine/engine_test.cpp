@@ -1,23 +1,392 @@
-// The engine from its door, with the demonstration model: answers, limits, errors, counts.
+// The engine from its door, with the demonstration model: answers, limits, errors, cancelling,
+// counts, conversations.
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace godwit::engine {
 namespace {
 
-TEST(Engine, AnswersAndCounts) {
-  auto engine = open_engine(nano_options());
-  const Reply reply = answer(*engine, ask("What is the capital of France?"));
+class EngineTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { engine_ = open_engine(nano_options()).release(); }
+  static void TearDownTestSuite() {
+    delete engine_;
+    engine_ = nullptr;
+  }
+  static Engine* engine_;
+};
+Engine* EngineTest::engine_ = nullptr;
+
+checkpoint::Json weather_tool() {
+  return checkpoint::parse_json(
+             R"({"type": "function", "function": {"name": "get_weather", "description": "Get the weather of a city",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "Name of the city"}},
+    "required": ["city"]}}})")
+      .value();
+}
+
+std::string long_text(int words) {
+  std::string text;
+  for (int i = 0; i < words; ++i) text += fmt::format("word{} ", i * 7 % 100);
+  return text;
+}
+
+TEST_F(EngineTest, AnswersAndCounts) {
+  const Reply reply = answer(*engine_, ask("What is the capital of France?"));
   ASSERT_EQ(reply.error, "");
-  EXPECT_FALSE(reply.content.empty());
-  std::printf("%s\n", reply.content.c_str());
+  EXPECT_EQ(reply.content, "The capital of France is Paris.");
   EXPECT_EQ(reply.done.finish, FinishReason::kStop);
-  EXPECT_GT(reply.done.usage.prompt_tokens, 10);
-  EXPECT_GT(reply.done.usage.completion_tokens, 0);
-  EXPECT_EQ(reply.done.usage.reused_tokens, 0);
+  const Usage& usage = reply.done.usage;
+  EXPECT_EQ(
+      usage.prompt_tokens,
+      static_cast<int>(
+          engine_->tokenize(engine_->render(ask("What is the capital of France?")).value(), true)
+              .size()));
+  EXPECT_EQ(usage.completion_tokens,
+            static_cast<int>(engine_->tokenize(reply.content, false).size()));
+  EXPECT_GT(reply.done.timings.first_token, 0);
+  EXPECT_GE(reply.done.timings.decode, 0);
+}
+
+TEST_F(EngineTest, InfoAndPlanAgree) {
+  const ModelInfo& info = engine_->info();
+  EXPECT_EQ(info.template_name, "qwen3.5-small");
+  EXPECT_EQ(info.layers, 4);
+  EXPECT_EQ(info.attention_layers, 1);
+  EXPECT_TRUE(info.vision);
+  EXPECT_EQ(info.context, 2048);
+  const auto plan = Engine::plan(nano_options());
+  ASSERT_TRUE(plan.has_value()) << plan.error().message;
+  EXPECT_EQ(plan->memory.total(), info.memory.total());
+  EXPECT_EQ(plan->parameters, info.parameters);
+}
+
+TEST_F(EngineTest, PromptProgressRisesToTheEnd) {
+  auto request = ask(long_text(400), 2);
+  auto generation = engine_->submit(request).value();
+  int last = 0, total = 0, events = 0;
+  while (auto event = generation->next()) {
+    if (event->kind != Event::Kind::kPromptProgress) continue;
+    EXPECT_GT(event->done, last);
+    last = event->done;
+    total = event->total;
+    ++events;
+  }
+  EXPECT_EQ(last, total);
+  EXPECT_GT(total, 512);
+  EXPECT_GT(events, 1);
+}
+
+TEST_F(EngineTest, StopStringCutsTheContentAndIsNamed) {
+  auto request = ask("What is the capital of France?");
+  request.stop = {"never", " is "};
+  const Reply reply = answer(*engine_, request);
+  EXPECT_EQ(reply.content, "The capital of France");
+  EXPECT_EQ(reply.done.finish, FinishReason::kStopString);
+  EXPECT_EQ(reply.done.stop_string, " is ");
+}
+
+TEST_F(EngineTest, MaxTokensEndsTheAnswer) {
+  for (int n : {0, 1, 3}) {
+    const Reply reply = answer(*engine_, ask("What is the capital of France?", n));
+    EXPECT_EQ(reply.done.finish, FinishReason::kLength);
+    EXPECT_EQ(reply.done.usage.completion_tokens, n);
+  }
+}
+
+TEST_F(EngineTest, IgnoreEndGoesOnToTheLimit) {
+  auto request = ask("What is the capital of France?", 60);
+  request.ignore_end = true;
+  const Reply reply = answer(*engine_, request);
+  EXPECT_EQ(reply.done.usage.completion_tokens, 60);
+  EXPECT_EQ(reply.done.finish, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, ThinkingIsToldApartAndCanBeCapped) {
+  auto request = ask("What is 17 plus 25?", 120);
+  request.thinking = Thinking::kOn;
+  const Reply free = answer(*engine_, request);
+  ASSERT_FALSE(free.reasoning.empty());
+  EXPECT_FALSE(free.content.empty());
+  EXPECT_EQ(free.content.find("</think>"), std::string::npos);
+  EXPECT_GT(free.done.usage.reasoning_tokens, 3);
+  request.thinking_budget = 3;
+  const Reply capped = answer(*engine_, request);
+  EXPECT_EQ(capped.done.usage.reasoning_tokens, 3 + 1)
+      << "three, and the newline that closes the thought";
+  EXPECT_EQ(free.reasoning.rfind(capped.reasoning.substr(0, 3), 0), 0u);
+  EXPECT_FALSE(capped.content.empty());
+  request.thinking_budget = 0;
+  EXPECT_FALSE(answer(*engine_, request).content.empty());
+  request.thinking = Thinking::kOff;
+  const Reply off = answer(*engine_, request);
+  EXPECT_EQ(off.reasoning, "");
+  EXPECT_EQ(off.done.usage.reasoning_tokens, 0);
+}
+
+TEST_F(EngineTest, CallsATool) {
+  auto request = ask("What is the weather in Paris?", 100);
+  request.tools.push_back(weather_tool());
+  const Reply reply = answer(*engine_, request);
+  ASSERT_EQ(reply.calls.size(), 1u) << reply.content;
+  EXPECT_EQ(reply.calls[0].name, "get_weather");
+  EXPECT_TRUE(reply.calls[0].arguments.is_object()) << reply.arguments[0];
+  EXPECT_EQ(reply.done.finish, FinishReason::kToolCalls);
+}
+
+TEST_F(EngineTest, LogprobsOfEveryToken) {
+  auto request = ask("What is the capital of France?");
+  request.logprobs = 3;
+  const Reply reply = answer(*engine_, request);
+  ASSERT_EQ(static_cast<int>(reply.logprobs.size()), reply.done.usage.completion_tokens + 0);
+  for (const auto& token : reply.logprobs) {
+    EXPECT_LE(token.logprob, 0);
+    ASSERT_EQ(token.top.size(), 3u);
+    EXPECT_EQ(token.top[0].first, token.id) << "greedy takes the likeliest";
+    EXPECT_FLOAT_EQ(token.top[0].second, token.logprob);
+    EXPECT_GE(token.top[0].second, token.top[1].second);
+  }
+}
+
+TEST_F(EngineTest, SeedsMakeAnswersRepeatable) {
+  auto request = ask("Tell me something.", 30);
+  request.sampling.temperature = 1.5f;
+  request.sampling.top_k = 0;
+  request.sampling.top_p = 1;
+  request.ignore_end = true;
+  request.sampling.seed = 1234;
+  const Reply first = answer(*engine_, request), again = answer(*engine_, request);
+  EXPECT_EQ(first.content, again.content);
+  EXPECT_EQ(first.done.seed, 1234u);
+  request.sampling.seed = 99;
+  EXPECT_NE(answer(*engine_, request).content, first.content);
+  request.sampling.seed.reset();
+  const Reply drawn = answer(*engine_, request);
+  request.sampling.seed = drawn.done.seed;
+  EXPECT_EQ(answer(*engine_, request).content, drawn.content)
+      << "the answer tells which seed was drawn";
+}
+
+TEST_F(EngineTest, RawPrompts) {
+  GenerationRequest request;
+  request.raw_text =
+      "<|im_start|>user\nWhat is the capital of "
+      "France?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
+  request.sampling.temperature = 0;
+  request.max_tokens = 40;
+  EXPECT_EQ(answer(*engine_, request).content, "The capital of France is Paris.");
+  GenerationRequest by_ids;
+  by_ids.raw_ids = engine_->tokenize(*request.raw_text, true);
+  by_ids.sampling.temperature = 0;
+  by_ids.max_tokens = 40;
+  EXPECT_EQ(answer(*engine_, by_ids).content, "The capital of France is Paris.");
+}
+
+TEST_F(EngineTest, BadRequestsAreToldInOneLine) {
+  const auto error_of = [&](const GenerationRequest& request) {
+    return answer(*engine_, request).error;
+  };
+  EXPECT_NE(error_of({}).find("prompt"), std::string::npos);
+  EXPECT_EQ(error_of(ask(long_text(3000))).find("prompt: "), 0u);
+  EXPECT_NE(error_of(ask(long_text(3000))).find("2048"), std::string::npos);
+  GenerationRequest ids;
+  ids.raw_ids = {1, 2, 999999};
+  EXPECT_NE(error_of(ids).find("999999"), std::string::npos);
+  ids.raw_ids = {-1};
+  EXPECT_NE(error_of(ids), "");
+  ids.raw_ids = std::vector<int32_t>{};
+  EXPECT_NE(error_of(ids), "");
+  auto bad = ask("Hi");
+  bad.sampling.top_p = 7;
+  EXPECT_EQ(error_of(bad), "top_p: expected above 0 and at most 1, found 7");
+  bad = ask("Hi");
+  bad.messages[0].role = "stranger";
+  EXPECT_NE(error_of(bad), "");
+  bad = ask("Hi");
+  text::ContentPart picture;
+  picture.kind = text::ContentPart::Kind::kImage;
+  picture.media = std::make_shared<text::MediaBytes>(
+      text::MediaBytes{"photo.png", std::make_shared<std::string>("no picture"), {}, 2});
+  bad.messages[0].content.push_back(picture);
+  EXPECT_NE(error_of(bad).find("photo.png"), std::string::npos);
+  EXPECT_EQ(engine_->stats().running, 0);
+  EXPECT_EQ(engine_->stats().waiting, 0);
+}
+
+TEST_F(EngineTest, CancelEndsWithinAStep) {
+  auto request = ask("Hello", -1);
+  request.ignore_end = true;
+  auto generation = engine_->submit(request).value();
+  std::atomic<int> notified{0};
+  generation->on_event([&] { ++notified; });
+  while (auto event = generation->next()) {
+    if (event->kind == Event::Kind::kContent) break;
+  }
+  generation->cancel();
+  Event last;
+  while (auto event = generation->next()) last = *event;
+  EXPECT_EQ(last.kind, Event::Kind::kDone);
+  EXPECT_EQ(last.finish, FinishReason::kCancelled);
+  EXPECT_LT(last.usage.completion_tokens, 1500);
+  EXPECT_GT(notified, 0);
+  EXPECT_FALSE(generation->next()) << "nothing after the end";
+}
+
+// A conversation of many turns costs only what is new in each.
+TEST_F(EngineTest, TheNextTurnReusesAllBeforeIt) {
+  GenerationRequest request = ask("My favourite colour is green. " + long_text(60));
+  int known = 0;
+  for (int turn = 0; turn < 5; ++turn) {
+    const Reply reply = answer(*engine_, request);
+    ASSERT_EQ(reply.error, "");
+    const Usage& usage = reply.done.usage;
+    // All but the end token (never computed) and what is new.
+    EXPECT_GE(usage.reused_tokens, known) << "turn " << turn << ": " << usage.reuse_note;
+    if (turn > 0) {
+      EXPECT_EQ(usage.reuse_note, "");
+    }
+    known = usage.prompt_tokens + usage.completion_tokens - 1;
+    request.messages.push_back(message("assistant", reply.content));
+    request.messages.push_back(message("user", "What is the capital of France?"));
+  }
+}
+
+TEST_F(EngineTest, TheSameHoldsWhenTheClientDropsTheReasoning) {
+  GenerationRequest request = ask("What is 12 plus 30?", 200);
+  request.thinking = Thinking::kOn;
+  const Reply first = answer(*engine_, request);
+  ASSERT_FALSE(first.reasoning.empty());
+  request.messages.push_back(message("assistant", first.content));
+  request.messages.push_back(message("user", "And 11 plus 20?"));
+  const Reply second = answer(*engine_, request);
+  EXPECT_GE(second.done.usage.reused_tokens,
+            first.done.usage.prompt_tokens + first.done.usage.completion_tokens - 1);
+}
+
+TEST_F(EngineTest, TheSameHoldsWhenArgumentsAreWrittenAnew) {
+  GenerationRequest request = ask("What is the weather in Rome?", 100);
+  request.tools.push_back(weather_tool());
+  const Reply first = answer(*engine_, request);
+  ASSERT_EQ(first.calls.size(), 1u);
+  auto turn = message("assistant", first.content);
+  turn.tool_calls.push_back(
+      {"call_1", first.calls[0].name, checkpoint::Json::string(first.calls[0].arguments.dump())});
+  request.messages.push_back(turn);
+  request.messages.push_back(message("tool", R"({"weather": "sunny"})"));
+  const Reply second = answer(*engine_, request);
+  EXPECT_GE(second.done.usage.reused_tokens,
+            first.done.usage.prompt_tokens + first.done.usage.completion_tokens - 1)
+      << second.done.usage.reuse_note;
+}
+
+TEST_F(EngineTest, AMissIsExplained) {
+  GenerationRequest request = ask("One. " + long_text(50));
+  request.messages.push_back(message("assistant", "Yes."));
+  request.messages.push_back(message("user", "Two. " + long_text(80)));
+  answer(*engine_, request);
+  request.messages[2] = message("user", "Two. " + long_text(70) + "but other words");
+  const Reply reply = answer(*engine_, request);
+  EXPECT_GT(reply.done.usage.reused_tokens, 100);
+  EXPECT_EQ(reply.done.usage.reuse_note.rfind("diverged at message 3 (user) after ", 0), 0u)
+      << reply.done.usage.reuse_note;
+  EXPECT_NE(reply.done.usage.reuse_note.find("nearest snapshot at"), std::string::npos);
+}
+
+TEST_F(EngineTest, APlaceWhereOthersPartedEarnsASnapshot) {
+  const std::string common = "Long beginning. " + long_text(150);
+  int reused = 0;
+  for (int i = 0; i < 4; ++i)
+    reused =
+        answer(*engine_, ask(common + fmt::format("q{} and so on", i), 4)).done.usage.reused_tokens;
+  EXPECT_GT(reused, 250);
+}
+
+TEST_F(EngineTest, APictureIsEncodedOnce) {
+  const auto bytes = std::make_shared<const std::string>(
+      read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-01.png").value());
+  GenerationRequest request = ask("Which text do you see?");
+  text::ContentPart picture;
+  picture.kind = text::ContentPart::Kind::kImage;
+  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"sign.png", bytes, {}, 2});
+  request.messages[0].content.insert(request.messages[0].content.begin(), picture);
+  const Reply first = answer(*engine_, request);
+  EXPECT_EQ(first.done.usage.pictures_encoded, 1);
+  EXPECT_EQ(first.done.usage.vision_tokens, 20);
+  // Other words before the picture: its tokens are computed again, its rows are not.
+  request.messages.insert(request.messages.begin(), message("system", "Be short."));
+  const Reply second = answer(*engine_, request);
+  EXPECT_EQ(second.done.usage.pictures_encoded, 0);
+  EXPECT_EQ(second.done.usage.pictures_reused, 1);
+  EXPECT_FALSE(second.content.empty());
+}
+
+TEST(EngineQueue, RefusesHonestlyWhenFull) {
+  auto options = nano_options();
+  options.queue_limit = 3;
+  options.max_sequences = 1;
+  auto engine = open_engine(options);
+  std::vector<std::shared_ptr<Generation>> accepted;
+  int refused = 0;
+  for (int i = 0; i < 20; ++i) {
+    auto request = ask("Hello", 400);
+    request.ignore_end = true;
+    auto generation = engine->submit(request);
+    if (generation) {
+      accepted.push_back(*generation);
+    } else {
+      EXPECT_EQ(generation.error().kind, ErrorKind::kFailed);
+      EXPECT_NE(generation.error().message.find("queue"), std::string::npos);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 10);
+  EXPECT_GE(accepted.size(), 3u);
+  for (auto& generation : accepted) generation->cancel();
+  for (auto& generation : accepted)
+    EXPECT_EQ(collect(*generation).done.finish, FinishReason::kCancelled);
+  EXPECT_EQ(engine->stats().refused, refused);
+}
+
+TEST(EngineQueue, ClosingEndsEveryRequest) {
+  std::vector<std::shared_ptr<Generation>> generations;
+  {
+    auto engine = open_engine(nano_options());
+    for (int i = 0; i < 12; ++i) {
+      auto request = ask("Hello", -1);
+      request.ignore_end = true;
+      generations.push_back(engine->submit(request).value());
+    }
+  }
+  for (auto& generation : generations) {
+    EXPECT_EQ(collect(*generation).error, "the engine is closing");
+    generation->cancel();  // harmless now
+  }
+}
+
+TEST(EngineOptions, WrongOnesAreNamed) {
+  const auto error_of = [](auto change) {
+    auto options = nano_options();
+    change(options);
+    auto engine = Engine::open(options);
+    return engine ? std::string() : engine.error().message;
+  };
+  EXPECT_NE(error_of([](auto& o) { o.model = "/nowhere/at/all"; }).find("/nowhere/at/all"),
+            std::string::npos);
+  EXPECT_EQ(error_of([](auto& o) { o.kv_type = "q3"; }),
+            "kv type: expected f32, f16, bf16 or q8, found q3");
+  EXPECT_EQ(error_of([](auto& o) { o.context = 100000; }),
+            "context: expected 0 to 8192, found 100000");
+  EXPECT_EQ(error_of([](auto& o) { o.threads = -1; }), "threads: expected 0 to 1024, found -1");
+  EXPECT_NE(
+      error_of([](auto& o) { o.cache_bytes = 1000; }).find("cache: a context of 2048 tokens needs"),
+      std::string::npos);
+  EXPECT_NE(error_of([](auto& o) { o.history = "none"; }), "");
 }
 
 }  // namespace
