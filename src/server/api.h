@@ -28,6 +28,10 @@ std::vector<Route> all_routes(const Api& api);
 std::vector<Route> openai_chat_routes(const Api& api);
 std::vector<Route> openai_completion_routes(const Api& api);
 std::vector<Route> openai_model_routes(const Api& api);
+std::vector<Route> anthropic_routes(const Api& api);
+std::vector<Route> responses_routes(const Api& api);
+std::vector<Route> ollama_routes(const Api& api);
+std::vector<Route> ollama_model_routes(const Api& api);
 std::vector<Route> own_routes(const Api& api);
 
 // The body of /v1/chat/completions as a request, for /render and the fuzz target.

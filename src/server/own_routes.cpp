@@ -1,5 +1,7 @@
 // /v1/models, and the routes of no dialect: /health, /ready, /metrics, /info, /tokenize,
 // /detokenize, /render.
+#include <unistd.h>
+
 #include <utility>
 
 #include "server/answer.h"
@@ -94,8 +96,12 @@ HttpReply info(const Api& api) {
     if (state.engine) json.set("engine", engine_json(*state.engine));
     models.push_back(std::move(json));
   }
-  return json_reply(
-      Json::object({{"started", value(api.started)}, {"models", Json::array(std::move(models))}}));
+  const auto machine = Json::object(
+      {{"processors", value(int64_t{sysconf(_SC_NPROCESSORS_ONLN)})},
+       {"memory_bytes", value(int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE))}});
+  return json_reply(Json::object({{"started", value(api.started)},
+                                  {"machine", machine},
+                                  {"models", Json::array(std::move(models))}}));
 }
 
 HttpReply metrics(const Api& api) {

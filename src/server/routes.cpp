@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "server/api.h"
+#include "server/page.h"
 
 namespace godwit::server {
 
@@ -14,7 +15,12 @@ std::vector<Route> all_routes(const Api& api) {
   add(openai_chat_routes(api));
   add(openai_completion_routes(api));
   add(openai_model_routes(api));
+  add(responses_routes(api));
+  add(anthropic_routes(api));
+  add(ollama_routes(api));
+  add(ollama_model_routes(api));
   add(own_routes(api));
+  add(page_routes());
   return routes;
 }
 
