@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "kernels/kernel_table.h"
 #include "kernels/pack.h"
 
@@ -18,7 +19,7 @@ namespace godwit::kernels {
 struct PackedMatrixAccess {
   static PackedLayout layout(const PackedMatrix& m) { return static_cast<PackedLayout>(m.layout_); }
   static const uint8_t* data(const PackedMatrix& m) {
-    return reinterpret_cast<const uint8_t*>(m.data_.data());
+    return reinterpret_cast<const uint8_t*>(m.data_.get());
   }
 };
 
@@ -207,10 +208,11 @@ size_t matmul_scratch_bytes(int64_t rows, int64_t columns) {
 }
 
 void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const Product> products,
-            std::span<std::byte> scratch) {
+            std::span<std::byte> scratch, const char* name) {
   if (x.rows == 0) return;
   for (; products.size() > kMaxProducts; products = products.subspan(kMaxProducts))
-    matmul(context, x, products.first(kMaxProducts), scratch);
+    matmul(context, x, products.first(kMaxProducts), scratch, name);
+  const TraceScope scope(name);
   Plan plans[kMaxProducts];
   int64_t tasks = 0;
   bool any_block_format = false;
@@ -220,6 +222,9 @@ void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const P
     plans[i].first_task = tasks;
     tasks += (plans[i].tile_count + plans[i].tiles_per_task - 1) / plans[i].tiles_per_task;
     any_block_format |= !is_plain(plans[i].layout);
+    if (Trace* trace = Trace::active()) [[unlikely]]
+      trace->add_work(x.rows * x.columns * plans[i].rows,
+                      plans[i].tile_count * static_cast<int64_t>(plans[i].tile_bytes));
   }
   Activations activations{x, RowGroups(x.rows)};
   if (any_block_format) quantize(context, &activations, scratch);

@@ -25,7 +25,7 @@ class PackedMatrix {
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   tensor::DType stored_type() const { return stored_type_; }
-  size_t bytes() const { return data_.size(); }
+  size_t bytes() const { return bytes_; }
   explicit operator bool() const { return rows_ > 0; }
   // Decodes rows [first, first + count) to f32 (embedding look-up of tied weights, tests).
   void unpack_rows(int64_t first, int64_t count, float* target) const;
@@ -35,7 +35,8 @@ class PackedMatrix {
   int64_t rows_ = 0, columns_ = 0;
   tensor::DType stored_type_ = tensor::DType::kF32;
   int layout_ = 0;  // PackedLayout (pack.h)
-  tensor::AlignedBuffer<std::byte> data_;
+  size_t bytes_ = 0;
+  std::shared_ptr<std::byte> data_;  // tiles; a copy of the matrix shares them
 };
 
 struct Product {
@@ -49,7 +50,8 @@ struct Product {
 // Scratch that matmul needs for x of up to `rows` × `columns`.
 size_t matmul_scratch_bytes(int64_t rows, int64_t columns);
 
-// All products share x and one pass over the threads. Every weight has x.columns columns. No allocation.
-void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const Product> products, std::span<std::byte> scratch);
+// All products share x and one pass over the threads. Every weight has x.columns columns. No allocation. `name` is for traces.
+void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const Product> products, std::span<std::byte> scratch,
+            const char* name = "matmul");
 
 }  // namespace godwit::kernels

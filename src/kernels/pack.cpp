@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <mutex>
 
 #include "base/check.h"
 #include "base/float16.h"
@@ -193,6 +195,29 @@ void pack_plain_tile(PackedLayout layout, const std::byte* source, int rows, int
   }
 }
 
+// Memory for packed weights. Matrices of ordinary size share pieces of kPieceBytes, which lie in
+// huge pages whole, where each alone would have a tail of small ones; a piece goes when its last
+// matrix does. Tiny ones stay alone: nothing to gain.
+std::shared_ptr<std::byte> allocate_weights(size_t bytes) {
+  constexpr size_t kPieceBytes = size_t{64} << 20, kTinyBytes = 64 * 1024;
+  struct Piece {
+    tensor::AlignedBuffer<std::byte> memory{kPieceBytes};
+    size_t used = 0;
+  };
+  if (bytes < kTinyBytes || bytes > kPieceBytes / 2) {
+    auto memory = std::make_shared<tensor::AlignedBuffer<std::byte>>(bytes);
+    return {memory, memory->data()};
+  }
+  static std::mutex mutex;
+  static std::weak_ptr<Piece> latest;
+  std::lock_guard lock(mutex);
+  auto piece = latest.lock();
+  if (!piece || piece->used + bytes > kPieceBytes) latest = piece = std::make_shared<Piece>();
+  std::byte* data = piece->memory.data() + piece->used;
+  piece->used += (bytes + 63) / 64 * 64;
+  return {piece, data};
+}
+
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
@@ -316,10 +341,11 @@ PackedMatrix PackedMatrix::pack(const Context& context, const tensor::TensorView
   packed.columns_ = columns;
   packed.stored_type_ = weight.dtype;
   packed.layout_ = static_cast<int>(layout);
-  packed.data_ = tensor::AlignedBuffer<std::byte>(packed_bytes(weight.dtype, rows, columns));
+  packed.bytes_ = packed_bytes(weight.dtype, rows, columns);
+  packed.data_ = allocate_weights(packed.bytes_);
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   context.pool->parallel_for(tiles, [&](int64_t t, int) {
-    auto* tile = reinterpret_cast<uint8_t*>(packed.data_.data()) + t * tile_bytes;
+    auto* tile = reinterpret_cast<uint8_t*>(packed.data_.get()) + t * tile_bytes;
     const std::byte* source = weight.data + t * kTileRows * *row_bytes;
     const int count = static_cast<int>(std::min<int64_t>(kTileRows, rows - t * kTileRows));
     std::memset(tile, 0, tile_bytes);
@@ -338,7 +364,7 @@ void PackedMatrix::unpack_rows(int64_t first, int64_t count, float* target) cons
   const auto layout = static_cast<PackedLayout>(layout_);
   const size_t tile_bytes = packed_tile_bytes(layout, columns_);
   for (int64_t r = first; r < first + count; ++r, target += columns_) {
-    const auto* tile = reinterpret_cast<const uint8_t*>(data_.data()) + r / kTileRows * tile_bytes;
+    const auto* tile = reinterpret_cast<const uint8_t*>(data_.get()) + r / kTileRows * tile_bytes;
     const int row = static_cast<int>(r % kTileRows);
     if (is_plain(layout)) {
       for (int64_t k = 0; k < columns_; ++k) target[k] = read_packed_plain(layout, tile, row, k);

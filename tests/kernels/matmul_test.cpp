@@ -330,6 +330,34 @@ TEST(Matmul, SlicesStridesBiasAndAdd) {
   }
 }
 
+TEST(Matmul, AnyAlignment) {
+  ComputePool pool(1);
+  std::mt19937 random(8);
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+    const Case c(dtype, 40, 96, random);
+    const int64_t n = 7, stride = 101;
+    const auto x = random_values(n * stride + 16, random);
+    for (Isa isa : kIsas) {
+      if (!cpu_has(isa)) continue;
+      const Context context{&pool, &kernel_table(isa)};
+      const auto packed = PackedMatrix::pack(context, c.view());
+      std::vector<std::byte> scratch(matmul_scratch_bytes(n, 96) + 8);
+      for (int shift = 0; shift < 5; ++shift) {
+        std::vector<float> plain, out(n * 43 + 8);
+        for (int64_t r = 0; r < n; ++r)
+          plain.insert(plain.end(), &x[r * stride + shift], &x[r * stride + shift + 96]);
+        const Product product{&packed, 0, -1, {out.data() + shift, n, 40, 43}};
+        matmul(context, {x.data() + shift, n, 96, stride}, std::span(&product, 1),
+               std::span(scratch).subspan(shift));
+        const auto want = run(context, packed, plain, n);
+        for (int64_t r = 0; r < n; ++r)
+          ASSERT_EQ(0, std::memcmp(&want[r * 40], &out[shift + r * 43], 40 * sizeof(float)))
+              << isa_name(isa) << " " << name_of(dtype) << " shift " << shift;
+      }
+    }
+  }
+}
+
 TEST(KernelTable, HoldsTheVersionsOfItsInstructionSet) {
   const KernelTable& scalar = kernel_table(Isa::kScalar);
   for (Isa isa : kIsas) {
