@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "kernels/ops.h"
 #include "kernels/split.h"
 
@@ -158,7 +159,7 @@ void attend_few(const Context& context, const KvPages& pages, const Queries& que
     int64_t end = begin + 1;
     while (end < queries.q.rows && span_of(queries.first + end + 1) == positions) ++end;
     const int64_t spans = (queries.first + end + positions - 1) / positions;
-    const int64_t work = positions * queries.group * queries.dim * (end - begin) / 8;
+    const int64_t work = std::min(positions, queries.first + end) * queries.group * queries.dim * (end - begin) / 2;
     for_rows(context, pages.kv_heads * spans, work, [&](int64_t task) {
       const int64_t kv_head = task % pages.kv_heads, span = task / pages.kv_heads;
       attend_span(table, PagedHead(pages, kv_head), queries, begin, end, kv_head, span, positions, partials);
@@ -267,6 +268,7 @@ void attend_many(const Context& context, const KvPages& pages, const Queries& qu
 }  // namespace
 
 void store_kv(const Context& context, const KvPages& pages, int64_t first, ConstMatrixView k, ConstMatrixView v) {
+  const TraceScope scope("store_kv");
   const int64_t dim = pages.head_dim;
   CHECK(dim % (pages.dtype == DType::kQ8_0 ? 32 : 16) == 0);
   for_rows(context, k.rows, k.columns * 2, [&](int64_t t) {
@@ -286,6 +288,7 @@ size_t attention_scratch_bytes(int threads, int64_t max_tokens, int heads, int h
 
 void attention(const Context& context, const KvPages& pages, int64_t first, ConstMatrixView q, int heads, int q_head_stride,
                const float* gate, float scale, MatrixView out, std::span<std::byte> scratch) {
+  const TraceScope scope("attention");
   check_pages(pages, heads);
   CHECK(scratch.size() >= attention_scratch_bytes(context.pool ? context.pool->threads() : 1, q.rows, heads, pages.head_dim));
   const Queries queries{q, first, heads, heads / pages.kv_heads, q_head_stride, pages.head_dim, scale, gate, out};
@@ -303,6 +306,7 @@ size_t segment_attention_scratch_bytes(int threads, int64_t, int, int head_dim) 
 
 void segment_attention(const Context& context, ConstMatrixView qkv, int heads, int head_dim, std::span<const int64_t> starts,
                        float scale, MatrixView out, std::span<std::byte> scratch) {
+  const TraceScope scope("segment_attention");
   const int threads = context.pool ? context.pool->threads() : 1;
   CHECK(scratch.size() >= segment_attention_scratch_bytes(threads, 0, heads, head_dim));
   const int64_t dim = head_dim, values_at = int64_t{heads} * dim;

@@ -17,8 +17,8 @@ void* allocate_aligned(size_t bytes) {
   const bool huge = bytes >= kHugePage;
   const size_t alignment = huge ? kHugePage : 64;
   const size_t rounded = (bytes + 63) / 64 * 64;
-  void* data = std::aligned_alloc(alignment, rounded ? rounded : 64);
-  CHECK_MSG(data, "out of memory");
+  void* data = nullptr;  // not aligned_alloc: it wants sizes that are multiples of the alignment
+  CHECK_MSG(posix_memalign(&data, alignment, rounded ? rounded : 64) == 0, "out of memory");
   if (huge) madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: failing is no error
   return data;
 }
