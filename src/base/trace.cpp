@@ -54,6 +54,16 @@ void Trace::add_wait(int64_t nanoseconds) {
   if (current_ >= 0) events_[current_].waited += nanoseconds;
 }
 
+void Trace::append(const Trace& other) {
+  const auto first = static_cast<int>(events_.size());
+  for (Event event : other.events_) {
+    if (event.parent >= 0) event.parent += first;
+    event.begin += other.start_ - start_;
+    event.end += other.start_ - start_;
+    events_.push_back(event);
+  }
+}
+
 std::vector<Trace::Row> Trace::table() const {
   std::vector<bool> has_inner(events_.size());
   for (const Event& event : events_)

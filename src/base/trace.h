@@ -41,8 +41,24 @@ class Trace {
   void add_work(int64_t products, int64_t bytes);
   void add_wait(int64_t nanoseconds);
 
+  // The time from here to its end was spent waiting for other threads.
+  class WaitScope {
+   public:
+    WaitScope() : start_(active_ ? active_->now() : 0) {}
+    ~WaitScope() {
+      if (active_) [[unlikely]]
+        active_->add_wait(active_->now() - start_);
+    }
+    WaitScope(const WaitScope&) = delete;
+    WaitScope& operator=(const WaitScope&) = delete;
+
+   private:
+    int64_t start_;
+  };
+
   const std::vector<Event>& events() const { return events_; }
-  void clear() { events_.clear(); }
+  // The events of another trace after these.
+  void append(const Trace& other);
 
   // All events of one name; only those that have no scope inside them. The longest first.
   struct Row {

@@ -58,6 +58,31 @@ struct InfoOptions {
 };
 int info_command(const InfoOptions& options);
 
+struct BenchOptions {
+  ModelOptions model;
+  std::vector<int64_t> prompts = {512}, contexts = {0}, batches = {1};
+  int64_t tokens = 64;     // decoded
+  int64_t image_size = 0;  // pixels a side; 0: no picture
+  int repeats = 3;
+  std::string trace;  // file
+  bool json = false;
+};
+int bench_command(const BenchOptions& options);
+
+struct ServeOptions {
+  ModelOptions model;
+  std::string name;               // of the model, as clients see it; empty: from its path
+  std::vector<std::string> also;  // NAME=MODEL
+  int memory_mb = 0, unload_minutes = 0;
+  std::string host = "127.0.0.1", unix_socket;
+  int port = 8080;
+  std::vector<std::string> api_keys, cors_origins, media_roots;
+  std::string api_key_file, tls_certificate, tls_key, cache_folder;
+  bool insecure = false, remote_media = false;
+  int parallel = 4, queue = 64, max_body_mb = 64, drain_seconds = 30;
+};
+int serve_command(const ServeOptions& options);
+
 struct DebugTextOptions {
   std::string model;
   bool plain = false;         // tokenize: no special tokens

@@ -76,6 +76,8 @@ class Program {
     add_run();
     add_chat();
     add_info();
+    add_bench();
+    add_serve();
     add_debug();
     add_completion();
   }
@@ -148,6 +150,94 @@ class Program {
     sub->add_flag("--json", info_.json, "as JSON");
   }
 
+  void add_bench() {
+    auto& o = bench_;
+    auto* sub = command(
+        app_, "bench", "speed of prefill, decode and vision, beside the machine's own limits",
+        "  godwit bench -m model.gguf -p 128,512,2048 -d 0,32768 -b 1,4\n"
+        "  godwit bench -m ~/models/Qwen3.5-0.8B --image-size 1024 --json\n"
+        "  godwit bench -m model.gguf --trace trace.json    (open it in ui.perfetto.dev)",
+        [this] { return bench_command(bench_); });
+    sub->add_option("-m,--model", o.model.model,
+                    "Hugging Face folder or .gguf file; the demonstration model if absent");
+    sub->add_option("--mmproj", o.model.mmproj, "vision file of a .gguf");
+    sub->add_option("-t,--threads", o.model.threads, "threads; chosen from the processor if absent")
+        ->check(CLI::Range(1, 1024));
+    sub->add_option("--kv", o.model.kv_type, "type of the attention cache: f32, f16, bf16, q8")
+        ->check(CLI::IsMember({"f32", "f16", "bf16", "q8"}));
+    const auto list = [&](const char* flag, std::vector<int64_t>& values, const char* what) {
+      sub->add_option(flag, values, what)->delimiter(',')->capture_default_str();
+    };
+    list("-p,--prompt", o.prompts, "lengths of prompts");
+    list("-d,--depth", o.contexts, "tokens of context before decoding");
+    list("-b,--batch", o.batches, "sequences decoded at the same time");
+    sub->add_option("-n,--tokens", o.tokens, "tokens to decode")
+        ->check(CLI::Range(0, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--image-size", o.image_size, "also a square picture of so many pixels a side")
+        ->check(CLI::NonNegativeNumber);
+    sub->add_option("-r,--repeats", o.repeats, "runs of each; the median counts")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    sub->add_option("--trace", o.trace,
+                    "file for a Chrome trace of a prompt and some tokens; prints a table of "
+                    "operations on standard error");
+    sub->add_flag("--json", o.json, "as JSON");
+  }
+
+  void add_serve() {
+    auto& o = serve_;
+    auto* sub = command(app_, "serve",
+                        "the server: OpenAI's, Anthropic's and Ollama's APIs, and a web page",
+                        "  godwit serve\n"
+                        "  godwit serve -m model.gguf --port 11434 --parallel 8\n"
+                        "  godwit serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert cert.pem "
+                        "--tls-key key.pem",
+                        [this] { return serve_command(serve_); });
+    add_model_flags(*sub, o.model);
+    sub->add_option("--name", o.name, "the model's name for clients (default: from its path)");
+    sub->add_option("--also", o.also,
+                    "NAME=MODEL: another model, loaded when asked for (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_option("--memory-budget", o.memory_mb,
+                    "MB for all models together: idle ones are unloaded for others")
+        ->check(CLI::NonNegativeNumber);
+    sub->add_option("--unload-after", o.unload_minutes,
+                    "minutes after which an idle model is unloaded; 0: never")
+        ->check(CLI::NonNegativeNumber);
+    sub->add_option("--host", o.host, "address to listen on")->capture_default_str();
+    sub->add_option("--port", o.port, "port; 0: any free one")
+        ->check(CLI::Range(0, 65535))
+        ->capture_default_str();
+    sub->add_option("--unix", o.unix_socket, "listen on this socket file instead");
+    sub->add_option("--api-key", o.api_keys, "key that clients must send (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_option("--api-key-file", o.api_key_file, "file with a key on each line");
+    sub->add_flag("--insecure", o.insecure, "allow a public address without an API key");
+    sub->add_option("--tls-cert", o.tls_certificate, "PEM certificate chain");
+    sub->add_option("--tls-key", o.tls_key, "PEM key of the certificate");
+    sub->add_option("--cors", o.cors_origins, "origin whose pages may ask, or * (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_option("--media-root", o.media_roots,
+                    "folder whose files may be named as file:// (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_flag("--remote-media", o.remote_media,
+                  "fetch pictures from http(s) addresses, public ones only");
+    sub->add_option("--parallel", o.parallel, "answers generated at the same time")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    sub->add_option("--queue", o.queue, "requests that may wait")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    sub->add_option("--cache-folder", o.cache_folder, "folder that keeps prefixes over a restart");
+    sub->add_option("--max-body", o.max_body_mb, "MB of a request at most")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    sub->add_option("--drain", o.drain_seconds, "seconds that running answers get after SIGTERM")
+        ->check(CLI::Range(0, 86400))
+        ->capture_default_str();
+  }
+
   void add_debug() {
     auto* debug = app_.add_subcommand("debug", "the project's own microscope");
     debug->require_subcommand(1);
@@ -216,6 +306,8 @@ class Program {
   RunOptions run_;
   ChatOptions chat_;
   InfoOptions info_;
+  BenchOptions bench_;
+  ServeOptions serve_;
   DebugTextOptions text_;
   DebugMediaOptions media_;
   DebugTensorsOptions tensors_;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/trace.h"
 #include "kernels/ops.h"
 #include "kernels/split.h"
 
@@ -166,6 +167,7 @@ size_t delta_rule_scratch_bytes(int threads, int64_t max_tokens, const DeltaRule
 
 void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView beta, ConstMatrixView log_decay,
                 const DeltaRuleShape& shape, float* state, DeltaFactors factors, MatrixView out, std::span<std::byte> scratch) {
+  const TraceScope scope("delta_rule");
   const Shape dims{shape.key_dim, shape.value_dim};
   CHECK(dims.key_dim <= kMaxDim && dims.value_dim <= kMaxDim && dims.key_dim % 16 == 0 && dims.value_dim % 16 == 0);
   const bool stepwise = qkv.rows <= kStepwise;

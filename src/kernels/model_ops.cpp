@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/ops.h"
+#include "base/trace.h"
 #include "kernels/split.h"
 
 namespace godwit::kernels {
@@ -35,6 +36,7 @@ void sigmoid(const Context& context, MatrixView x) {
 }
 
 void choose_experts(const Context& context, ConstMatrixView logits, int count, int32_t* chosen, float* weight) {
+  const TraceScope scope("choose_experts");
   for_rows(context, logits.rows, logits.columns * count * 2, [&](int64_t t) {
     choose_row(logits.row(t), logits.columns, count, chosen + t * count, weight + t * count);
   });

@@ -166,6 +166,8 @@ void Binder::stacked(const std::string& name, const Shape& shape, const std::vec
     pack_later(rows_of(matrix, first, part.rows), *part.target);
     first += part.rows;
   }
+  if (name.find(".experts.") != std::string::npos)
+    plan_.expert_bytes += kernels::packed_bytes(view->dtype, matrix.rows(), matrix.columns());
   CHECK(first == matrix.rows());
 }
 

@@ -8,6 +8,7 @@
 // Nothing here allocates, samples or knows who owns the caches.
 #include <algorithm>
 
+#include "base/trace.h"
 #include "kernels/matmul.h"
 #include "model/loaded_model.h"
 #include "tensor/blocks.h"
@@ -29,6 +30,7 @@ void LoadedModel::forward(const Batch& batch, Workspace& workspace, const BatchO
 
 void LoadedModel::run_layer(const Step& step, const LayerWeights& layer,
                             const DecoderScratch& s) const {
+  const TraceScope scope(layer.name.c_str());
   const auto eps = static_cast<float>(config_.text.rms_norm_eps);
   kernels::rms_norm(context_, s.x, layer.input_layernorm.data(), eps, s.normed);
   std::visit([&](const auto& mixer) { mix(step, mixer, layer, s.normed, s.mixed); }, layer.mixer);
@@ -56,7 +58,7 @@ void LoadedModel::finish(const Step& step, const Vector& norm, const DecoderScra
     std::copy_n(normed.row(step.batch.logit_rows[i]), normed.columns, s.selected.row(i));
   }
   const kernels::Product head[] = {{.weight = &decoder_.lm_head, .out = output.logits}};
-  kernels::matmul(context_, s.selected, head, s.matmul);
+  kernels::matmul(context_, s.selected, head, s.matmul, "head");
   if (step.observer) step.observer->observe(logits_name, output.logits);
 }
 
@@ -79,7 +81,7 @@ void LoadedModel::draft(const Batch& batch, ConstMatrixView hidden, Workspace& w
     kernels::rms_norm(context_, hidden, w.pre_fc_norm_hidden.data(), eps,
                       {both.data + H, n, H, both.stride});
     const kernels::Product fc[] = {{.weight = &w.fc, .out = s.x}};
-    kernels::matmul(context_, both, fc, s.matmul);
+    kernels::matmul(context_, both, fc, s.matmul, "mtp.fc");
   }
   run_layer(step, w.layer, s);
   finish(step, w.norm, s, output, "mtp.hidden", "mtp.logits");

@@ -15,14 +15,23 @@
 namespace godwit::model {
 namespace {
 
-void run_mlp(const Step& step, const MlpWeights& w, ConstMatrixView x, const MlpScratch& s,
-             MatrixView out) {
+// What a SwiGLU belongs to: "mlp", "shared" or one of the "experts".
+struct MlpOwner {
+  const LayerWeights& layer;
+  const char* part;
+  int expert = -1;
+};
+
+void run_mlp(const Step& step, const MlpOwner& owner, const MlpWeights& w, ConstMatrixView x,
+             const MlpScratch& s, MatrixView out) {
+  observe_input(step, owner.layer, owner.part, "input", x, owner.expert);
   const kernels::Product inner[] = {{.weight = &w.gate_proj, .out = s.gate},
                                     {.weight = &w.up_proj, .out = s.up}};
-  kernels::matmul(step.context, x, inner, step.matmul_scratch);
+  kernels::matmul(step.context, x, inner, step.matmul_scratch, "mlp.gate_up");
   kernels::silu_mul(step.context, s.gate, s.up, s.gate);
+  observe_input(step, owner.layer, owner.part, "inner", s.gate, owner.expert);
   const kernels::Product outer[] = {{.weight = &w.down_proj, .out = out}};
-  kernels::matmul(step.context, s.gate, outer, step.matmul_scratch);
+  kernels::matmul(step.context, s.gate, outer, step.matmul_scratch, "mlp.down");
 }
 
 MlpScratch first_rows(const MlpScratch& s, int64_t count) {
@@ -50,9 +59,9 @@ void group_by_expert(const MoeScratch& s, int64_t n, int per_token) {
 }
 
 // out += its shared expert, scaled by a sigmoid of its own.
-void add_shared_expert(const Step& step, const MoeWeights& w, ConstMatrixView x,
-                       const MoeScratch& s, MatrixView out) {
-  run_mlp(step, w.shared_expert, x, s.shared, s.out);
+void add_shared_expert(const Step& step, const MoeWeights& w, const LayerWeights& layer,
+                       ConstMatrixView x, const MoeScratch& s, MatrixView out) {
+  run_mlp(step, {layer, "shared"}, w.shared_expert, x, s.shared, s.out);
   kernels::sigmoid(step.context, s.shared_gate);
   for (int64_t t = 0; t < x.rows; ++t) s.token[t] = static_cast<int32_t>(t);
   kernels::add_scaled_rows(step.context, s.out, s.shared_gate.data, s.token.data(), out);
@@ -73,10 +82,11 @@ MoeScratch::MoeScratch(Arena& arena, const TextConfig& c, int64_t n)
       out(arena.matrix(n, c.hidden_size)),
       expert(arena, c.expert_intermediate, n) {}
 
-void feed_forward(const Step& step, const MlpWeights& w, const LayerWeights&, ConstMatrixView x,
-                  MatrixView out) {
+void feed_forward(const Step& step, const MlpWeights& w, const LayerWeights& layer,
+                  ConstMatrixView x, MatrixView out) {
   const Arena::Scope scope(step.arena);
-  run_mlp(step, w, x, MlpScratch(step.arena, step.config.intermediate_size, x.rows), out);
+  run_mlp(step, {layer, "mlp"}, w, x, MlpScratch(step.arena, step.config.intermediate_size, x.rows),
+          out);
 }
 
 void feed_forward(const Step& step, const MoeWeights& w, const LayerWeights& layer,
@@ -87,7 +97,7 @@ void feed_forward(const Step& step, const MoeWeights& w, const LayerWeights& lay
 
   const kernels::Product routers[] = {{.weight = &w.gate, .out = s.router},
                                       {.weight = &w.shared_expert_gate, .out = s.shared_gate}};
-  kernels::matmul(step.context, x, routers, step.matmul_scratch);
+  kernels::matmul(step.context, x, routers, step.matmul_scratch, "router");
   observe(step, layer, "router", s.router);
   kernels::choose_experts(step.context, s.router, c.experts_per_token, s.chosen.data(),
                           s.weight.data());
@@ -102,10 +112,11 @@ void feed_forward(const Step& step, const MoeWeights& w, const LayerWeights& lay
       std::memcpy(s.x.row(i), x.row(s.token[first + i]), x.columns * sizeof(float));
     }
     const MatrixView y = rows(s.out, 0, count);
-    run_mlp(step, w.experts[e], rows(s.x, 0, count), first_rows(s.expert, count), y);
+    run_mlp(step, {layer, "experts", e}, w.experts[e], rows(s.x, 0, count),
+            first_rows(s.expert, count), y);
     kernels::add_scaled_rows(step.context, y, s.scale.data() + first, s.token.data() + first, out);
   }
-  add_shared_expert(step, w, x, s, out);
+  add_shared_expert(step, w, layer, x, s, out);
 }
 
 }  // namespace godwit::model

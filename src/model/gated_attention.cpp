@@ -52,7 +52,8 @@ void mix(const Step& step, const GatedAttentionWeights& w, const LayerWeights& l
   const kernels::Product projections[] = {{.weight = &w.q_proj, .out = s.q},
                                           {.weight = &w.k_proj, .out = s.k},
                                           {.weight = &w.v_proj, .out = s.v}};
-  kernels::matmul(context, x, projections, step.matmul_scratch);
+  observe_input(step, layer, "mixer", "input", x);
+  kernels::matmul(context, x, projections, step.matmul_scratch, "attention.qkv");
   kernels::head_norm_rope(context, s.q, heads, hd, 2 * hd, w.q_norm.data(), eps, half,
                           step.cos.data, step.sin.data);
   kernels::head_norm_rope(context, s.k, c.num_kv_heads, hd, hd, w.k_norm.data(), eps, half,
@@ -68,7 +69,8 @@ void mix(const Step& step, const GatedAttentionWeights& w, const LayerWeights& l
                        rows(s.mixed, first, count), s.attention);
   }
   const kernels::Product output[] = {{.weight = &w.o_proj, .out = out}};
-  kernels::matmul(context, s.mixed, output, step.matmul_scratch);
+  observe_input(step, layer, "mixer", "inner", s.mixed);
+  kernels::matmul(context, s.mixed, output, step.matmul_scratch, "attention.output");
 }
 
 }  // namespace godwit::model

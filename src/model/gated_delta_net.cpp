@@ -44,7 +44,8 @@ void mix(const Step& step, const GatedDeltaNetWeights& w, const LayerWeights& la
                                           {.weight = &w.in_proj_z, .out = s.z},
                                           {.weight = &w.in_proj_b, .out = s.b},
                                           {.weight = &w.in_proj_a, .out = s.a}};
-  kernels::matmul(context, x, projections, step.matmul_scratch);
+  observe_input(step, layer, "mixer", "input", x);
+  kernels::matmul(context, x, projections, step.matmul_scratch, "delta_net.input");
   kernels::delta_gates(context, s.b, s.a, w.A_log.data(), w.dt_bias.data(), s.beta, s.log_decay);
 
   for (const BatchSequence& sequence : step.batch.sequences) {
@@ -61,7 +62,8 @@ void mix(const Step& step, const GatedDeltaNetWeights& w, const LayerWeights& la
   kernels::gated_rms_norm(context, s.mixed, s.z, w.norm.data(), c.linear_value_heads,
                           c.linear_value_dim, static_cast<float>(c.rms_norm_eps), s.mixed);
   const kernels::Product output[] = {{.weight = &w.out_proj, .out = out}};
-  kernels::matmul(context, s.mixed, output, step.matmul_scratch);
+  observe_input(step, layer, "mixer", "inner", s.mixed);
+  kernels::matmul(context, s.mixed, output, step.matmul_scratch, "delta_net.output");
 }
 
 }  // namespace godwit::model

@@ -89,6 +89,15 @@ inline void observe(const Step& step, const LayerWeights& layer, std::string_vie
                     ConstMatrixView view) {
   if (step.observer) step.observer->observe(layer.name + "." + std::string(what), view);
 }
+// The input of a product, for observers that want it. `part` is followed by an expert's number if
+// there is one.
+inline void observe_input(const Step& step, const LayerWeights& layer, std::string_view part,
+                          std::string_view what, ConstMatrixView view, int expert = -1) {
+  if (!step.observer || !step.observer->wants_inputs()) return;
+  const std::string number = expert < 0 ? "" : "." + std::to_string(expert);
+  step.observer->observe(layer.name + "." + std::string(part) + number + "." + std::string(what),
+                         view);
+}
 // Rows [first, first + count) of a view.
 inline MatrixView rows(MatrixView m, int64_t first, int64_t count) {
   return {m.row(first), count, m.columns, m.stride};

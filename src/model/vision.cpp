@@ -117,10 +117,10 @@ int64_t lay_out(const VisionConfig& config, const VisionWeights& weights,
   return segments;
 }
 
-void linear(const Context& context, ConstMatrixView x, const LinearWeights& w, MatrixView out,
-            std::span<std::byte> scratch) {
+void linear(const Context& context, const char* name, ConstMatrixView x, const LinearWeights& w,
+            MatrixView out, std::span<std::byte> scratch) {
   const Product product[] = {{.weight = &w.weight, .out = out, .bias = w.bias.data()}};
-  kernels::matmul(context, x, product, scratch);
+  kernels::matmul(context, x, product, scratch, name);
 }
 
 // x += proj(attention(qkv(norm1(x)))); x += fc2(gelu(fc1(norm2(x))))
@@ -129,12 +129,12 @@ void run_block(const Context& context, const VisionConfig& config, const VisionB
   const int heads = config.num_heads, d = config.head_dim();
   kernels::layer_norm(context, s.x, w.norm1.weight.data(), w.norm1.bias.data(), kLayerNormEps,
                       s.normed);
-  linear(context, s.normed, w.qkv, s.qkv, s.matmul);
+  linear(context, "vision.qkv", s.normed, w.qkv, s.qkv, s.matmul);
   kernels::apply_rope(context, s.qkv, 2 * heads, d, d / 2, s.cos.data,
                       s.sin.data);  // heads of q, then of k
   kernels::segment_attention(context, s.qkv, heads, d, starts, 1 / std::sqrt(float(d)), s.mixed,
                              s.attention);
-  linear(context, s.mixed, w.proj, s.normed, s.matmul);
+  linear(context, "vision.proj", s.mixed, w.proj, s.normed, s.matmul);
   kernels::add(context, s.normed, s.x);
 
   for (int64_t first = 0; first < s.x.rows; first += kSliceRows) {
@@ -143,9 +143,9 @@ void run_block(const Context& context, const VisionConfig& config, const VisionB
                      inner = rows(s.inner, 0, count);
     kernels::layer_norm(context, x, w.norm2.weight.data(), w.norm2.bias.data(), kLayerNormEps,
                         normed);
-    linear(context, normed, w.linear_fc1, inner, s.matmul);
+    linear(context, "vision.fc1", normed, w.linear_fc1, inner, s.matmul);
     kernels::gelu_tanh(context, inner);
-    linear(context, inner, w.linear_fc2, normed, s.matmul);
+    linear(context, "vision.fc2", inner, w.linear_fc2, normed, s.matmul);
     kernels::add(context, normed, x);
   }
 }
@@ -180,7 +180,7 @@ void encode_vision(const Context& context, const VisionConfig& config, const Vis
     if (observer) observer->observe(name, view);
   };
   const std::span<const int64_t> starts = s.starts.first(lay_out(config, weights, grids, s) + 1);
-  linear(context, pixel_values, weights.patch_embed, s.x, s.matmul);
+  linear(context, "vision.patches", pixel_values, weights.patch_embed, s.x, s.matmul);
   observe("vision.patch_embed", s.x);
   observe("vision.pos", s.mixed);
   kernels::add(context, s.mixed, s.x);
@@ -192,9 +192,9 @@ void encode_vision(const Context& context, const VisionConfig& config, const Vis
   kernels::layer_norm(context, s.x, norm.weight.data(), norm.bias.data(), kLayerNormEps, s.normed);
   // merge² consecutive rows are one block of the picture: the same memory read with longer rows.
   const ConstMatrixView blocks(s.normed.data, s.merger.rows, s.merger.columns);
-  linear(context, blocks, weights.merger_fc1, s.merger, s.matmul);
+  linear(context, "vision.merger1", blocks, weights.merger_fc1, s.merger, s.matmul);
   kernels::gelu_erf(context, s.merger);
-  linear(context, s.merger, weights.merger_fc2, merged, s.matmul);
+  linear(context, "vision.merger2", s.merger, weights.merger_fc2, merged, s.matmul);
   observe("vision.merged", merged);
 }
 

@@ -1,0 +1,485 @@
+// godwit bench: prefill, decode and vision speed of a model, beside the machine's own limits
+// measured in the same run.
+//
+// Prompts are random ids; a figure is the median over repeats. Products are those with weights
+// (model/cost.h); bytes of a decoded token are the packed weights, the keys and values of its
+// context and the recurrent states, each counted once.
+//
+// A context longer than kRealContext is filled fast: its first tokens are computed, then their
+// pages are repeated (own memory, the same bytes), because decoding takes the same time whatever
+// the pages hold.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+#include "base/cpu.h"
+#include "base/trace.h"
+#include "checkpoint/json.h"
+#include "checkpoint/output_file.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "kernels/machine_peak.h"
+#include "model/cost.h"
+#include "model/plain_memory.h"
+#include "model/workspace.h"
+#include "tensor/blocks.h"
+
+namespace godwit::cli {
+namespace {
+
+using checkpoint::Json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kChunk = 512;  // tokens of one forward() in prefill, as the engine has it
+constexpr int64_t kRealContext = 2048;
+constexpr int kPageTokens = 64;
+constexpr int64_t kTracedTokens = 16;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+struct PrefillResult {
+  int64_t n;
+  double tok_s, gmac_s;
+};
+struct DecodeResult {
+  int64_t n, context;
+  int batch;
+  double tok_s, gb_s;
+};
+struct VisionResult {
+  int64_t size, patches;
+  double seconds, gmac_s;
+};
+struct Results {
+  std::string model;
+  int threads = 0;
+  std::string isa;
+  kernels::MachinePeak machine;
+  double prefill_peak = 0, vision_peak = 0;  // GMAC/s that the types of the weights allow
+  double load_seconds = 0, stored_gb = 0;
+  std::vector<PrefillResult> prefill;
+  std::vector<DecodeResult> decode;
+  std::vector<VisionResult> vision;
+};
+
+// ---- Measuring
+// -----------------------------------------------------------------------------------
+
+class ModelBench {
+ public:
+  ModelBench(const model::Model& model, const kernels::Context& context,
+             const BenchOptions& options, size_t decoder_bytes, tensor::DType kv_type)
+      : model_(model),
+        context_(context),
+        options_(options),
+        decoder_bytes_(decoder_bytes),
+        geometry_(model.cache_geometry(kv_type, kPageTokens)),
+        workspace_(model.make_workspace(limits())),
+        logits_(size_t(most(options.batches)) * model.config().text.vocab_size) {}
+
+  PrefillResult prefill(int64_t n) {
+    model::PlainMemory memory(geometry_, n);
+    run_prompt(memory, std::min(n, kChunk));  // warm-up
+    std::vector<double> rates;
+    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
+      const auto start = Clock::now();
+      run_prompt(memory, n);
+      rates.push_back(static_cast<double>(n) / seconds_since(start));
+    }
+    const model::TextConfig& c = model_.config().text;
+    const double rate = median(rates);
+    const double products = static_cast<double>(model::products_per_token(c)) +
+                            static_cast<double>(model::products_per_logit_row(c)) / double(n);
+    return {n, rate, rate * products / 1e9};
+  }
+
+  DecodeResult decode(int64_t context, int batch) {
+    std::vector<model::PlainMemory> memories;
+    for (int i = 0; i < batch; ++i) {
+      memories.emplace_back(geometry_, context + options_.tokens);
+      fill(memories.back(), context);
+    }
+    decode_tokens(memories, context, std::min<int64_t>(4, options_.tokens));  // warm-up
+    std::vector<double> rates;
+    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
+      const auto start = Clock::now();
+      decode_tokens(memories, context, options_.tokens);
+      rates.push_back(static_cast<double>(options_.tokens) / seconds_since(start));
+    }
+    const double steps = median(rates);
+    const double mean_context = static_cast<double>(context) + (options_.tokens + 1) / 2.0;
+    return {options_.tokens, context, batch, steps * batch,
+            steps * bytes_per_step(mean_context, batch) / 1e9};
+  }
+
+  VisionResult vision(int64_t size) {
+    const model::VisionConfig& c = *model_.config().vision;
+    const auto side = static_cast<int32_t>(size / c.patch_size);
+    const int64_t patches = int64_t{side} * side;
+    const int64_t rows = patches / (c.merge_size * c.merge_size);
+    const int64_t H = model_.config().text.hidden_size;
+    std::vector<float> pixels(patches * c.patch_values()), merged(rows * H);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    for (float& pixel : pixels) pixel = uniform(random_);
+    const model::VisionGrid grid{1, side, side};
+    std::vector<double> times;
+    for (int repeat = 0; repeat <= options_.repeats; ++repeat) {
+      const auto start = Clock::now();
+      model_.encode_vision({pixels.data(), patches, c.patch_values()}, {&grid, 1}, *workspace_,
+                           {merged.data(), rows, H, H});
+      if (repeat > 0) times.push_back(seconds_since(start));  // the first one warms up
+    }
+    const double seconds = median(times);
+    const auto products = static_cast<double>(model::products_per_picture(c, patches));
+    return {size, patches, seconds, products / seconds / 1e9};
+  }
+
+  void trace(int64_t prompt, Trace& prefill, Trace& decode) {
+    model::PlainMemory memory(geometry_, prompt + kTracedTokens);
+    run_prompt(memory, prompt);
+    {
+      const Trace::Recording recording(prefill);
+      run_prompt(memory, prompt);
+    }
+    std::vector<model::PlainMemory> memories;
+    memories.push_back(std::move(memory));
+    const Trace::Recording recording(decode);
+    decode_tokens(memories, prompt, kTracedTokens);
+  }
+
+ private:
+  static int64_t most(const std::vector<int64_t>& values) {
+    return values.empty() ? 1 : *std::max_element(values.begin(), values.end());
+  }
+
+  model::WorkspaceLimits limits() const {
+    const int64_t batch = most(options_.batches);
+    model::WorkspaceLimits limits{
+        .max_tokens = std::max(kChunk, batch),
+        .max_logit_rows = batch,
+        .max_context = std::max(most(options_.prompts) + kTracedTokens,
+                                most(options_.contexts) + options_.tokens) +
+                       kPageTokens};
+    if (options_.image_size > 0) {
+      const int64_t side = options_.image_size / model_.config().vision->patch_size;
+      limits.max_patches = limits.max_segment = side * side;
+    }
+    return limits;
+  }
+
+  int32_t random_id() {
+    return static_cast<int32_t>(random_() % static_cast<uint64_t>(model_.config().text.vocab_size));
+  }
+
+  // n random tokens at positions 0 … n − 1, in chunks; logits of the last one.
+  void run_prompt(const model::PlainMemory& memory, int64_t n) {
+    std::vector<int32_t> ids(n);
+    std::vector<model::Position> positions(n);
+    for (int64_t i = 0; i < n; ++i) {
+      ids[i] = random_id();
+      const auto p = static_cast<int32_t>(i);
+      positions[i] = {p, p, p};
+    }
+    const int64_t vocabulary = model_.config().text.vocab_size;
+    for (int64_t first = 0; first < n; first += kChunk) {
+      const int64_t count = std::min(kChunk, n - first);
+      model::BatchSequence sequence{0, count, memory.view()};
+      sequence.memory.cached = first;
+      const auto last = static_cast<int32_t>(count - 1);
+      const bool wanted = first + count == n;
+      model_.forward({.ids = std::span(ids).subspan(first, count),
+                      .positions = std::span(positions).subspan(first, count),
+                      .sequences = {&sequence, 1},
+                      .geometry = &geometry_,
+                      .logit_rows = {&last, wanted ? size_t{1} : size_t{0}}},
+                     *workspace_,
+                     {.logits = {logits_.data(), wanted ? 1 : 0, vocabulary, vocabulary}});
+    }
+  }
+
+  // The pages of `context` tokens (the file's head says how long ones are filled).
+  void fill(const model::PlainMemory& memory, int64_t context) {
+    if (context == 0) return;
+    const int64_t real = std::min(context, kRealContext);
+    run_prompt(memory, real);
+    const auto pages = memory.view().pages;
+    const size_t computed = real / kPageTokens;
+    for (size_t p = computed; real < context && p < pages.size(); ++p)
+      std::memcpy(pages[p], pages[p % computed], geometry_.page_bytes());
+  }
+
+  // `count` tokens of every sequence, one a step, from `context` on.
+  void decode_tokens(const std::vector<model::PlainMemory>& memories, int64_t context,
+                     int64_t count) {
+    const size_t batch = memories.size();
+    const int64_t vocabulary = model_.config().text.vocab_size;
+    std::vector<int32_t> ids(batch), rows(batch);
+    std::vector<model::Position> positions(batch);
+    std::vector<model::BatchSequence> sequences(batch);
+    for (int64_t step = 0; step < count; ++step) {
+      const auto p = static_cast<int32_t>(context + step);
+      for (size_t i = 0; i < batch; ++i) {
+        ids[i] = random_id();
+        rows[i] = static_cast<int32_t>(i);
+        positions[i] = {p, p, p};
+        sequences[i] = {static_cast<int64_t>(i), 1, memories[i].view()};
+        sequences[i].memory.cached = p;
+      }
+      model_.forward({.ids = ids,
+                      .positions = positions,
+                      .sequences = sequences,
+                      .geometry = &geometry_,
+                      .logit_rows = rows},
+                     *workspace_,
+                     {.logits = {logits_.data(), int64_t(batch), vocabulary, vocabulary}});
+    }
+  }
+
+  double bytes_per_step(double context, int batch) const {
+    const model::TextConfig& c = model_.config().text;
+    auto weights = static_cast<double>(decoder_bytes_);
+    if (c.experts > 0) {  // a token's experts; a batch may share some, which is not counted
+      const auto experts = static_cast<double>(model_.weights().expert_bytes);
+      const double chosen = std::min(c.experts, c.experts_per_token * batch);
+      weights += experts * (chosen / c.experts - 1);
+    }
+    const double kv = context * double(geometry_.page_bytes()) / kPageTokens;
+    const double state = double(geometry_.recurrent_layers) *
+                         double(geometry_.state_floats() + geometry_.conv_floats()) * sizeof(float);
+    return weights + batch * (kv + state);
+  }
+
+  const model::Model& model_;
+  const kernels::Context& context_;
+  const BenchOptions& options_;
+  const size_t decoder_bytes_;
+  const cache::CacheGeometry geometry_;
+  std::unique_ptr<model::Workspace> workspace_;
+  std::vector<float> logits_;
+  std::mt19937_64 random_{35};
+};
+
+// ---- What the machine allows
+// ---------------------------------------------------------------------
+
+enum class Part { kDecoder, kVision };
+
+// The rate that the machine's peaks allow for products with the weights of one part: int8 for block
+// formats, f32 for the others, weighed by their sizes.
+double allowed_rate(const checkpoint::ModelFiles& files, Part part,
+                    const kernels::MachinePeak& peak) {
+  double seconds = 0, products = 0;
+  const auto add = [&](const checkpoint::TensorSource& source, bool only_vision) {
+    for (const std::string& name : source.names()) {
+      const auto contains = [&](const char* what) { return name.find(what) != std::string::npos; };
+      const bool is_vision = only_vision || contains("visual.");
+      if (is_vision != (part == Part::kVision) || contains("embd") || contains("embed") ||
+          contains("mtp.") || contains("nextn."))
+        continue;
+      const tensor::TensorView view = *source.find(name);
+      if (view.shape.rank() < 2 || !tensor::dtype_info(view.dtype).is_weight) continue;
+      const auto n = static_cast<double>(view.shape.elements());
+      products += n;
+      seconds += n / (tensor::is_block_format(view.dtype) ? peak.int8_gmac_s : peak.f32_gmac_s);
+    }
+  };
+  add(files.is_gguf ? *files.gguf : *files.tensors, false);
+  if (files.mmproj) add(*files.mmproj, true);
+  return seconds > 0 ? products / seconds : 0;
+}
+
+// The better of two measurements, before and after: what disturbs one lowers it.
+kernels::MachinePeak better(const kernels::MachinePeak& a, const kernels::MachinePeak& b) {
+  return {std::max(a.read_gb_s, b.read_gb_s), std::max(a.int8_gmac_s, b.int8_gmac_s),
+          std::max(a.f32_gmac_s, b.f32_gmac_s)};
+}
+
+// ---- Printing
+// ------------------------------------------------------------------------------------
+
+Json number(double value) { return Json::number_literal(fmt::format("{:.3f}", value)); }
+
+void print_json(const Results& r) {
+  Json prefill = Json::array(), decode = Json::array(), vision = Json::array();
+  for (const auto& p : r.prefill)
+    prefill.items().push_back(Json::object(
+        {{"n", Json::integer(p.n)}, {"tok_s", number(p.tok_s)}, {"gmac_s", number(p.gmac_s)}}));
+  for (const auto& d : r.decode)
+    decode.items().push_back(Json::object({{"n", Json::integer(d.n)},
+                                           {"context", Json::integer(d.context)},
+                                           {"batch", Json::integer(d.batch)},
+                                           {"tok_s", number(d.tok_s)},
+                                           {"gb_s", number(d.gb_s)}}));
+  for (const auto& v : r.vision)
+    vision.items().push_back(Json::object({{"size", Json::integer(v.size)},
+                                           {"patches", Json::integer(v.patches)},
+                                           {"seconds", number(v.seconds)},
+                                           {"gmac_s", number(v.gmac_s)}}));
+  Json json = Json::object(
+      {{"model", Json::string(r.model)},
+       {"threads", Json::integer(r.threads)},
+       {"isa", Json::string(r.isa)},
+       {"machine", Json::object({{"read_gb_s", number(r.machine.read_gb_s)},
+                                 {"int8_gmac_s", number(r.machine.int8_gmac_s)},
+                                 {"f32_gmac_s", number(r.machine.f32_gmac_s)}})},
+       {"prefill", std::move(prefill)},
+       {"decode", std::move(decode)},
+       {"load",
+        Json::object({{"seconds", number(r.load_seconds)}, {"stored_gb", number(r.stored_gb)}})}});
+  if (!r.vision.empty()) json.set("vision", std::move(vision));
+  fmt::print("{}\n", json.dump());
+}
+
+double percent(double value, double of) { return of > 0 ? 100 * value / of : 0; }
+
+void print_text(const Results& r) {
+  fmt::print("model    {}\n", r.model);
+  fmt::print("machine  {}, {} threads: reads {:.1f} GB/s, {:.0f} int8 GMAC/s, {:.0f} f32 GMAC/s\n",
+             r.isa, r.threads, r.machine.read_gb_s, r.machine.int8_gmac_s, r.machine.f32_gmac_s);
+  fmt::print("load     {:.2f} s, {:.2f} GB\n", r.load_seconds, r.stored_gb);
+  if (!r.prefill.empty())
+    fmt::print("\nprefill   tokens              tok/s   GMAC/s   of {:.0f}\n", r.prefill_peak);
+  for (const auto& p : r.prefill)
+    fmt::print("          {:>6} {:>18.1f} {:>8.1f} {:>6.1f} %\n", p.n, p.tok_s, p.gmac_s,
+               percent(p.gmac_s, r.prefill_peak));
+  if (!r.decode.empty())
+    fmt::print("\ndecode    tokens context batch tok/s     GB/s   of {:.1f}\n",
+               r.machine.read_gb_s);
+  for (const auto& d : r.decode)
+    fmt::print("          {:>6} {:>7} {:>5} {:>5.1f} {:>8.2f} {:>6.1f} %\n", d.n, d.context,
+               d.batch, d.tok_s, d.gb_s, percent(d.gb_s, r.machine.read_gb_s));
+  if (!r.vision.empty())
+    fmt::print("\nvision    picture   patches seconds  GMAC/s   of {:.0f}\n", r.vision_peak);
+  for (const auto& v : r.vision)
+    fmt::print("          {:>4}×{:<4} {:>7} {:>8.3f} {:>7.1f} {:>6.1f} %\n", v.size, v.size,
+               v.patches, v.seconds, v.gmac_s, percent(v.gmac_s, r.vision_peak));
+}
+
+// On standard error, so that --json stays JSON.
+void print_operations(const char* what, const Trace& trace) {
+  const auto rows = trace.table();
+  double all = 0;
+  for (const auto& row : rows) all += row.seconds;
+  fmt::print(stderr, "\n{:<24} calls        ms  share  waiting  GMAC/s    GB/s\n", what);
+  for (const auto& row : rows) {
+    const double s = row.seconds > 0 ? row.seconds : 1e-9;
+    fmt::print(stderr, "{:<24} {:>5} {:>9.2f} {:>5.1f} % {:>6.1f} %", row.name, row.calls, 1e3 * s,
+               percent(s, all), percent(row.waited, s));
+    if (row.products)
+      fmt::print(stderr, " {:>7.1f} {:>7.2f}", row.products / s / 1e9, row.bytes / s / 1e9);
+    fmt::print(stderr, "\n");
+  }
+}
+
+Status write_trace(const std::string& path, const Trace& prefill, const Trace& decode) {
+  print_operations("prefill", prefill);
+  print_operations("decode", decode);
+  TRY(auto file, checkpoint::OutputFile::create(path));
+  Trace both = prefill;
+  both.append(decode);
+  TRY_STATUS(file.write(both.chrome_json()));
+  return file.commit();
+}
+
+// ---- The command
+// ---------------------------------------------------------------------------------
+
+Status check_options(const BenchOptions& options, const model::ModelConfig& config) {
+  const int64_t limit = config.text.max_context;
+  const auto in_range = [](const char* flag, const std::vector<int64_t>& values, int64_t low,
+                           int64_t high) -> Status {
+    for (const int64_t value : values)
+      if (value < low || value > high)
+        return bad_input("{}: expected {} … {}, found {}", flag, low, high, value);
+    return {};
+  };
+  TRY_STATUS(in_range("-p", options.prompts, 1, limit));
+  TRY_STATUS(in_range("-d", options.contexts, 0, limit - options.tokens));
+  TRY_STATUS(in_range("-b", options.batches, 1, 64));
+  if (options.image_size == 0) return {};
+  if (!config.vision) return bad_input("--image-size: the model has no vision tower");
+  const int64_t unit = int64_t{config.vision->patch_size} * config.vision->merge_size;
+  if (options.image_size % unit || options.image_size > 4096)
+    return bad_input("--image-size: expected a multiple of {} up to 4096, found {}", unit,
+                     options.image_size);
+  return {};
+}
+
+Results measure(const BenchOptions& options, ModelBench& bench, Results results) {
+  ProgressBar progress("measuring");
+  const auto decodes = static_cast<int64_t>(options.contexts.size() * options.batches.size());
+  const auto total = static_cast<int64_t>(options.prompts.size()) + decodes;
+  int64_t done = 0;
+  for (const int64_t n : options.prompts) {
+    progress.show(done++, total);
+    results.prefill.push_back(bench.prefill(n));
+  }
+  for (const int64_t context : options.contexts) {
+    for (const int64_t batch : options.batches) {
+      progress.show(done++, total);
+      if (options.tokens > 0)
+        results.decode.push_back(bench.decode(context, static_cast<int>(batch)));
+    }
+  }
+  if (options.image_size > 0) results.vision.push_back(bench.vision(options.image_size));
+  return results;
+}
+
+Result<int> bench(const BenchOptions& options) {
+  std::string path = options.model.model;
+  if (path.empty()) {
+    TRY(path, demonstration_model());
+  }
+  TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
+  TRY(const auto config, model::read_config(files));
+  TRY_STATUS(check_options(options, config));
+  TRY(const Isa isa, isa_from_environment());
+  const tensor::DType kv_type = options.model.kv_type == "q8"     ? tensor::DType::kQ8_0
+                                : options.model.kv_type == "bf16" ? tensor::DType::kBF16
+                                : options.model.kv_type == "f32"  ? tensor::DType::kF32
+                                                                  : tensor::DType::kF16;
+  ComputePool pool(options.model.threads > 0 ? options.model.threads
+                                             : cpu_topology().performance_cores);
+  const kernels::Context context{&pool, &kernels::kernel_table(isa)};
+  const auto peak = kernels::measure_machine_peak(context);
+
+  TRY(const auto decoder, model::Model::plan(files, {.vision = false, .drafting = false}));
+  const auto start = Clock::now();
+  TRY(const auto model,
+      model::Model::load(files, context, {.vision = options.image_size > 0, .drafting = false}));
+  Results results;
+  results.load_seconds = seconds_since(start);
+  results.stored_gb = static_cast<double>(model->weights().stored_bytes) / 1e9;
+  results.model = model->config().name;
+  results.threads = pool.threads();
+  results.isa = isa_name(isa);
+  ModelBench bench(*model, context, options, decoder.packed_bytes, kv_type);
+  results = measure(options, bench, std::move(results));
+  results.machine = better(peak, kernels::measure_machine_peak(context));
+  results.prefill_peak = allowed_rate(files, Part::kDecoder, results.machine);
+  results.vision_peak = allowed_rate(files, Part::kVision, results.machine);
+  options.json ? print_json(results) : print_text(results);
+  if (options.trace.empty()) return kDone;
+  Trace prefill, decode;
+  bench.trace(options.prompts.empty() ? kChunk : options.prompts[0], prefill, decode);
+  TRY_STATUS(write_trace(options.trace, prefill, decode));
+  return kDone;
+}
+
+}  // namespace
+
+int bench_command(const BenchOptions& options) {
+  const auto code = bench(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace godwit::cli
