@@ -1,10 +1,11 @@
 // Requests and replies as the API files see them. No sockets here: transport.cpp (Boost) speaks
 // HTTP.
 //
-// A handler runs on a worker thread (parsing JSON, decoding base64, submitting to the engine) and
-// returns an HttpReply: a whole body, a Stream that is pulled on the I/O thread whenever the engine
-// says that there is more, or a PendingReply that becomes one of the two. The transport cancels
-// either when the client has left.
+// A handler of POST runs on a worker thread (parsing JSON, decoding base64, submitting to the
+// engine); one of another method does little and runs on the I/O thread. It returns an HttpReply: a
+// whole body, a Stream that is pulled on the I/O thread whenever the engine says that there is
+// more, or a PendingReply that becomes one of the two. The transport cancels either when the client
+// has left.
 #pragma once
 
 #include <functional>

@@ -50,6 +50,7 @@ Json stats_json(const engine::EngineStats& s) {
                        {"refused", value(s.refused)},
                        {"running", value(s.running)},
                        {"waiting", value(s.waiting)},
+                       {"preempted", value(s.preempted)},
                        {"prompt_tokens", value(s.prompt_tokens)},
                        {"reused_tokens", value(s.reused_tokens)},
                        {"generated_tokens", value(s.generated_tokens)},

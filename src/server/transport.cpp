@@ -162,10 +162,11 @@ class Session : public std::enable_shared_from_this<Session> {
       : core_(core), wire_(std::move(wire)), remote_(std::move(remote)), timer_(*core.io) {}
 
   static asio::awaitable<void> run(std::shared_ptr<Session> self) {
-    const bool open = co_await self->shake_hands();
-    while (open) {
-      const bool again = co_await self->exchange();
-      if (!again) break;
+    try {
+      bool open = co_await self->shake_hands();
+      while (open) open = co_await self->exchange();
+    } catch (const std::exception& fault) {  // out of memory
+      log_warn("{}: {}", self->remote_, fault.what());
     }
     self->close();
     self->core_.sessions.erase(self.get());
@@ -408,19 +409,17 @@ class Session : public std::enable_shared_from_this<Session> {
 
   asio::awaitable<bool> handle() {
     std::unique_ptr<HttpReply> made;
-    asio::post(core_.workers, [self = shared_from_this(), &made] {
-      auto reply = std::make_unique<HttpReply>();
-      try {
-        *reply = self->match_.route->handler(self->request_);
-      } catch (const std::exception& fault) {  // out of memory, above all
-        log_warn("{}: {}", self->request_.path, fault.what());
-        *reply = error_reply(dialect_of_path(self->request_.path), 500, "internal error");
-      }
-      asio::post(*self->core_.io, [self, &made, reply = std::move(reply)]() mutable {
-        made = std::move(reply);
-        self->wake();
+    if (request_.method == "POST") {
+      asio::post(core_.workers, [self = shared_from_this(), &made] {
+        auto reply = self->call_handler();
+        asio::post(*self->core_.io, [self, &made, reply = std::move(reply)]() mutable {
+          made = std::move(reply);
+          self->wake();
+        });
       });
-    });
+    } else {
+      made = call_handler();
+    }
     while (!made) co_await wait();
     release_body();
     if (made->pending) {
@@ -437,6 +436,17 @@ class Session : public std::enable_shared_from_this<Session> {
       }
     }
     co_return co_await answer(std::move(*made));
+  }
+
+  std::unique_ptr<HttpReply> call_handler() const {
+    auto reply = std::make_unique<HttpReply>();
+    try {
+      *reply = match_.route->handler(request_);
+    } catch (const std::exception& fault) {  // out of memory, above all
+      log_warn("{}: {}", request_.path, fault.what());
+      *reply = error_reply(dialect_of_path(request_.path), 500, "internal error");
+    }
+    return reply;
   }
 
   // What a Stream rings when it has more; any thread.
@@ -522,8 +532,8 @@ class Session : public std::enable_shared_from_this<Session> {
     report.seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
     report.request_bytes = request_bytes;
     report.reply_bytes = reply_bytes_;
-    log_info("{} {} {} {} {:.3f} s", remote_, report.method, report.path.substr(0, 200), status_,
-             report.seconds);
+    log_info("{} {} {} {} {:.3f} s", remote_, report.method, parser_->target.substr(0, 200),
+             status_, report.seconds);
     if (core_.options.on_request) core_.options.on_request(report);
   }
 

@@ -130,6 +130,7 @@ class FakeEngine final : public engine::Engine {
     const std::lock_guard lock(mutex_);
     script_ = std::move(script);
   }
+  void set_memory(size_t bytes) { info_.memory.weights = bytes; }
   std::vector<engine::GenerationRequest> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
