@@ -1,0 +1,151 @@
+// godwit serve: the server until a signal. The first SIGTERM or SIGINT lets running answers finish,
+// a second ends them.
+#include <pthread.h>
+
+#include <atomic>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+#include <thread>
+
+#include "base/mapped_file.h"
+#include "cli/session.h"
+#include "server/api.h"
+#include "server/server.h"
+
+namespace godwit::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "models/Qwen3.5-4B/" → "Qwen3.5-4B", "x/model.gguf" → "model"
+std::string name_of(const std::string& path) {
+  const fs::path clean = fs::path(path).lexically_normal();
+  const fs::path last = clean.has_filename() ? clean.filename() : clean.parent_path().filename();
+  return last.extension() == ".gguf" ? last.stem().string() : last.string();
+}
+
+Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& options) {
+  std::string path = options.model.model;
+  if (path.empty()) {
+    TRY(path, demonstration_model());
+  }
+  const auto settings = [&](const std::string& model) {
+    engine::EngineOptions engine = engine_options(options.model, model);
+    engine.max_sequences = options.parallel;
+    engine.queue_limit = options.queue;
+    engine.cache_folder = options.cache_folder;
+    return engine;
+  };
+  std::vector<server::ModelSet::Entry> entries = {
+      {options.name.empty() ? name_of(path) : options.name, settings(path)}};
+  for (const std::string& also : options.also) {
+    const size_t equals = also.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == also.size())
+      return bad_input("--also: expected NAME=MODEL, found '{}'", also);
+    engine::EngineOptions engine = settings(also.substr(equals + 1));
+    engine.mmproj.clear();
+    entries.push_back({also.substr(0, equals), std::move(engine)});
+  }
+  return entries;
+}
+
+// One key a line; empty lines and # comments are skipped.
+Status read_keys(const std::string& path, std::vector<std::string>& keys) {
+  TRY(const std::string text, read_file(path, 1 << 20));
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (!line.empty() && line.front() != '#') keys.push_back(std::move(line));
+    begin = end + 1;
+  }
+  if (keys.empty()) return bad_input("{}: expected a key on a line, found none", path);
+  return {};
+}
+
+Result<server::ServerOptions> server_options(const ServeOptions& options) {
+  server::ServerOptions server;
+  server.host = options.host;
+  server.port = options.port;
+  server.unix_socket = options.unix_socket;
+  server.api_keys = options.api_keys;
+  if (!options.api_key_file.empty()) TRY_STATUS(read_keys(options.api_key_file, server.api_keys));
+  server.insecure = options.insecure;
+  server.tls_certificate = options.tls_certificate;
+  server.tls_key = options.tls_key;
+  server.cors_origins = options.cors_origins;
+  server.max_body_bytes = static_cast<size_t>(options.max_body_mb) << 20;
+  server.drain_timeout = std::chrono::seconds(options.drain_seconds);
+  for (const std::string& root : options.media_roots) {
+    std::error_code ignored;
+    if (!fs::is_directory(root, ignored))
+      return bad_input("--media-root {}: expected a folder, found none there", root);
+  }
+  return server;
+}
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+// Waits for signals, which no other thread takes, and unloads idle models meanwhile.
+class SignalWatcher {
+ public:
+  SignalWatcher(server::Server& server, server::ModelSet& models)
+      : thread_([this, &server, &models] {
+          const sigset_t set = stop_signals();
+          const timespec tick{5, 0};
+          while (!done_) {
+            if (sigtimedwait(&set, nullptr, &tick) < 0) {
+              models.unload_idle();
+            } else if (!done_) {
+              server.stop();
+            }
+          }
+        }) {}
+  ~SignalWatcher() {
+    done_ = true;
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> done_{false};
+  std::thread thread_;
+};
+
+Result<int> serve(const ServeOptions& options) {
+  TRY(auto entries, model_entries(options));
+  TRY(server::ServerOptions settings, server_options(options));
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // before there are threads: all inherit it
+
+  server::ModelSet models(std::move(entries), static_cast<size_t>(options.memory_mb) << 20,
+                          std::chrono::minutes(options.unload_minutes));
+  server::Metrics metrics;
+  const server::Api api{models, metrics,
+                        server::MediaSource(options.media_roots, options.remote_media),
+                        std::time(nullptr)};
+  settings.on_request = [&](const server::RequestReport& report) { metrics.request_done(report); };
+  // A port that is taken is told before minutes of loading.
+  TRY(const auto server, server::Server::bind(settings, server::all_routes(api)));
+  TRY(const auto loaded, models.use(""));
+  const SignalWatcher watcher(*server, models);
+  fmt::print(stderr, "godwit: serving {} at {}\n", loaded.name, server->address());
+  server->run();
+  return kDone;
+}
+
+}  // namespace
+
+int serve_command(const ServeOptions& options) {
+  const auto code = serve(options);
+  return code ? *code : report(code.error());
+}
+
+}  // namespace godwit::cli
