@@ -3,7 +3,7 @@
 # of an inline function for baseline code, which would then crash on processors without the instruction set.
 #   scripts/check_isa_symbols.sh [BUILD_FOLDER]
 build=${1:-build}
-objects=$(find "$build" -name '*.o' | grep -E '_(avx2|avx_vnni|avx512|avx512_vnni|neon|neon_dot)\.cpp\.o$')
+objects=$(find "$build/src/kernels" -name '*.o' | grep -E '_(avx2|avx_vnni|avx512|avx512_vnni|neon|neon_dot)\.cpp\.o$')
 if [ -z "$objects" ]; then
   echo "check_isa_symbols: no instruction-set objects under $build (build first)" >&2
   exit 2

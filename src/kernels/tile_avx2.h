@@ -7,7 +7,6 @@ namespace {
 
 struct V {
   static constexpr int kParts = 2, kGroupRows = 4;  // 4 rows × 2 parts: 8 sums of 16 registers
-  static constexpr bool kWholeGroups = false;
   static constexpr int tiles(int rows) { return rows <= 2 ? 2 : 1; }
 
   using Codes = __m256i;
@@ -113,6 +112,8 @@ struct V {
   struct Dot {
     Ints sum, partial;  // partial: 16-bit
   };
+  // GCC would turn a chain of additions into a tree, whose leaves do not fit in registers.
+  static TILE_FN void keep_order(Ints& sum) { asm("" : "+x"(sum)); }
   static TILE_FN void start(Dot& dot, Ints) { dot.sum = dot.partial = zero(); }
   static TILE_FN Ints widen(Codes sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
   template <int kLargest, int kOrder>
@@ -123,11 +124,13 @@ struct V {
       dot.partial = zero();
     }
     dot.partial = _mm256_add_epi16(dot.partial, _mm256_maddubs_epi16(weight, four));
+    keep_order(dot.partial);
   }
   template <int, int>
   static TILE_FN void add(Dot& dot, const Signed& weight, Codes four) {
     const Codes with_sign = _mm256_sign_epi8(four, weight.integers);
     dot.sum = add_i32(dot.sum, widen(_mm256_maddubs_epi16(weight.magnitude, with_sign)));
+    keep_order(dot.sum);
   }
   template <int kLargest>
   static TILE_FN Ints finish(Dot& dot) {

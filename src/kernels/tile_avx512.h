@@ -7,8 +7,6 @@ namespace {
 
 struct V {
   static constexpr int kParts = 1, kGroupRows = 6;
-  static constexpr bool kWholeGroups =
-      true;  // a group of x is never split: its row count is known to the compiler
   static constexpr int tiles(int) { return 2; }
 
   using Codes = __m512i;
@@ -113,6 +111,8 @@ struct V {
   struct Dot {
     Ints sum, partial;  // partial: 16-bit
   };
+  // GCC would turn a chain of additions into a tree, whose leaves do not fit in registers.
+  static TILE_FN void keep_order(Ints& sum) { asm("" : "+v"(sum)); }
   static TILE_FN void start(Dot& dot, Ints) { dot.sum = dot.partial = zero(); }
   static TILE_FN Ints widen(Codes sums) { return _mm512_madd_epi16(sums, _mm512_set1_epi16(1)); }
   template <int kLargest, int kOrder>
@@ -123,11 +123,13 @@ struct V {
       dot.partial = zero();
     }
     dot.partial = _mm512_add_epi16(dot.partial, _mm512_maddubs_epi16(weight, four));
+    keep_order(dot.partial);
   }
   template <int, int>
   static TILE_FN void add(Dot& dot, const Signed& weight, Codes four) {
     const Codes with_sign = _mm512_mask_sub_epi8(four, weight.negative, zero(), four);
     dot.sum = add_i32(dot.sum, widen(_mm512_maddubs_epi16(weight.magnitude, with_sign)));
+    keep_order(dot.sum);
   }
   template <int kLargest>
   static TILE_FN Ints finish(Dot& dot) {

@@ -278,15 +278,15 @@ TILE_FN void add_block(const uint8_t* const (&headers)[N], const uint8_t* const 
 }
 
 // Tiles [tile, tile + T) (the last one twice if there is no more) times rows [row, row + R) of the
-// group.
-template <class F, int T, int R>
+// group of X.
+template <class F, int T, int R, int X>
 __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int row) {
   constexpr int N = T * kP;
   constexpr size_t kHeader = F::kShape.header_bytes, kCodes = F::kShape.code_bytes;
   const uint8_t* bases[T];
   for (int t = 0; t < T; ++t)
     bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
-  const int x_rows = V::kWholeGroups ? R : p.rows;
+  constexpr int x_rows = X;  // known to the compiler: all of x is at constant offsets
   const uint8_t* x = static_cast<const uint8_t*>(p.x) + 4 * row;
   V::Floats totals[R][N];
 #pragma GCC unroll 8
@@ -399,41 +399,49 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 
 struct Blocks {
   static constexpr int kRows = V::kGroupRows;
-  template <class F, int T, int R>
+  template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
-    block_tiles<F, T, R>(p, tile, row);
+    block_tiles<F, T, R, X>(p, tile, row);
   }
 };
 struct Plains {
   static constexpr int kRows =
       kMaxGroupRows;  // no integers beside the sums: registers are enough for all
-  template <class F, int T, int R>
+  template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     plain_tiles<F, T, R>(p, tile, row);
   }
 };
 
-template <class Kind, class F, int R>
+template <class Kind, class F, int R, int X>
 void rows_at_once(const TileProduct& p, int row) {
   constexpr int T = V::tiles(R);
-  for (int tile = 0; tile < p.tile_count; tile += T) Kind::template run<F, T, R>(p, tile, row);
+  for (int tile = 0; tile < p.tile_count; tile += T) Kind::template run<F, T, R, X>(p, tile, row);
+}
+
+// A group of X rows, in two parts if it does not fit: 6 rows where 4 do are 3 + 3.
+template <class Kind, class F, int X>
+void group(const TileProduct& p) {
+  constexpr int kFirst = X <= Kind::kRows ? X : (X + 1) / 2;
+  rows_at_once<Kind, F, kFirst, X>(p, 0);
+  if constexpr (kFirst < X) rows_at_once<Kind, F, X - kFirst, X>(p, kFirst);
 }
 
 template <class Kind, class F>
 void product(const TileProduct& p) {
-  for (int row = 0; row < p.rows;) {
-    // As even as possible: 6 rows where 4 fit are 3 + 3.
-    const int left = p.rows - row, parts = (left + Kind::kRows - 1) / Kind::kRows,
-              rows = (left + parts - 1) / parts;
-    if (rows == 1) rows_at_once<Kind, F, 1>(p, row);
-    if (rows == 2) rows_at_once<Kind, F, 2>(p, row);
-    if (rows == 3) rows_at_once<Kind, F, 3>(p, row);
-    if (rows == 4) rows_at_once<Kind, F, 4>(p, row);
-    if constexpr (Kind::kRows >= 6) {
-      if (rows == 5) rows_at_once<Kind, F, 5>(p, row);
-      if (rows == 6) rows_at_once<Kind, F, 6>(p, row);
-    }
-    row += rows;
+  switch (p.rows) {
+    case 1:
+      return group<Kind, F, 1>(p);
+    case 2:
+      return group<Kind, F, 2>(p);
+    case 3:
+      return group<Kind, F, 3>(p);
+    case 4:
+      return group<Kind, F, 4>(p);
+    case 5:
+      return group<Kind, F, 5>(p);
+    default:
+      return group<Kind, F, 6>(p);
   }
 }
 
