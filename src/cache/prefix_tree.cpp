@@ -158,6 +158,31 @@ bool PrefixTree::has_snapshot(std::span<const Key> keys) const {
   return n > 0 && longest_position(keys, n) == n;
 }
 
+bool PrefixTree::get(std::span<const Key> keys, std::vector<PageId>& pages,
+                     Snapshot& snapshot) const {
+  const Node* node = root_.get();
+  for (int64_t at = 0; at < static_cast<int64_t>(keys.size());) {
+    const auto rest = keys.subspan(at);
+    const auto run = std::min<int64_t>(page_tokens_, static_cast<int64_t>(rest.size()));
+    const Node* next = nullptr;
+    for (const auto& child : node->children) {
+      if (common_run(child->keys, rest) < run) continue;
+      const bool is_last = at + run == static_cast<int64_t>(keys.size());
+      const auto entry = std::find_if(child->entries.begin(), child->entries.end(),
+                                      [&](const Entry& e) { return e.offset == run; });
+      if (is_last && entry == child->entries.end())
+        continue;  // a sibling that begins alike may have it
+      if (is_last) snapshot = entry->snapshot;
+      next = child.get();
+    }
+    if (!next) return false;
+    pages.push_back(next->page);
+    node = next;
+    at += run;
+  }
+  return !keys.empty();
+}
+
 void PrefixTree::extend(Node& node, std::span<const Key> keys, PageId page) {
   if (node.page != page) {
     pool_.retain(page);

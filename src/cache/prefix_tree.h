@@ -61,6 +61,9 @@ class PrefixTree {
   // references; the pages' are added to. False: a snapshot was there already (the new one is given
   // back).
   bool insert(std::span<const Key> keys, std::span<const PageId> pages, Snapshot snapshot);
+  // Pages and snapshot exactly at the end of the keys, if there is one; valid until the tree or the
+  // pool changes.
+  bool get(std::span<const Key> keys, std::vector<PageId>& pages, Snapshot& snapshot) const;
   bool has_snapshot(std::span<const Key> keys) const;  // exactly at their end
 
   // Gives back least valuable snapshots until `pages` are free in the pool, or nothing is left to

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "engine/engine_core.h"
 #include "engine/event_channel.h"
+#include "engine/fingerprint.h"
+#include "engine/keepsakes.h"
 #include "engine/prepare.h"
 
 namespace godwit::engine {
@@ -48,6 +50,7 @@ class EngineImpl final : public Engine {
     std::shared_ptr<EventChannel> channel;
     Clock::time_point submitted;
   };
+  Status open_store();
   void prepare_loop();
   void engine_loop();
   PrepareContext prepare_context();
@@ -64,6 +67,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<model::Model> model_;
   VisionStore vision_;
   TurnMemory turns_;
+  std::unique_ptr<cache::DiskStore> store_;  // null: nothing is kept on disk
   std::unique_ptr<EngineCore> core_;
 
   // Shared by the threads.
@@ -97,11 +101,25 @@ Status EngineImpl::load() {
   info_ = describe(files_, model_->config(), plan, conventions_.chat_template, settings_);
   if (!info_.template_note.empty()) log_warn("{}: {}", options_.model, info_.template_note);
   if (!plan.note.empty()) log_info("{}: {}", options_.model, plan.note);
-  TRY(core_, EngineCore::create(
-                 {*model_, settings_, conventions_, *tokenizer_, options_, vision_, turns_}));
+  if (!options_.cache_folder.empty()) TRY_STATUS(open_store());
+  TRY(core_, EngineCore::create({*model_, settings_, conventions_, *tokenizer_, options_, vision_,
+                                 turns_, store_.get()}));
   stats_ = core_->stats();
   for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(); });
   threads_.emplace_back([this] { engine_loop(); });
+  return {};
+}
+
+Status EngineImpl::open_store() {
+  TRY(store_, cache::DiskStore::open({.folder = options_.cache_folder,
+                                      .fingerprint = fingerprint(files_, settings_),
+                                      .max_bytes = options_.cache_disk_bytes}));
+  vision_.use_disk(store_.get());
+  store_->for_each(cache::RecordKind::kTurn,
+                   [&](const cache::Hash128&, const cache::RecordFacts& record) {
+                     if (auto turn = turn_from(record))
+                       turns_.remember(record.parent, std::move(*turn));
+                   });
   return {};
 }
 

@@ -30,7 +30,9 @@ struct EngineOptions {
   // say the same, so that nothing is computed again; "official" renders them as the template does
   // (which drops earlier reasoning).
   std::string history = "kept";
-  std::string cache_folder;  // spilled prefixes; empty: not kept on disk
+  std::string cache_folder;  // prefixes, rows of pictures and turns that survive; empty: nothing is
+                             // kept on disk
+  size_t cache_disk_bytes = size_t{8} << 30;  // of that folder
 };
 
 struct MemoryPlan {  // bytes

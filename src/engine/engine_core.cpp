@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/keepsakes.h"
 
 namespace godwit::engine {
 namespace {
@@ -34,6 +35,8 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       scheduler_(scheduler_limits(parts.options)),
       runner_(parts.model, parts.settings, parts.vision),
       newline_(parts.tokenizer.encode("\n")) {
+  if (parts_.store && parts_.options.prefix_cache)
+    files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store);
   update_stats();
 }
 
@@ -103,6 +106,7 @@ void EngineCore::start(Sequence& sequence) {
 
 bool EngineCore::attach_prefix(Sequence& sequence) {
   const auto keys = sequence.keys(sequence.length());
+  if (files_) files_->restore(keys, sequence.length() - 1);
   const cache::PrefixMatch match = tree_.find(keys, sequence.length() - 1);
   const bool is_first = sequence.answer_tokens() == 0;
   if (is_first) sequence.usage.reuse_note = reuse_note(sequence, match);
@@ -265,7 +269,10 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   std::vector<Event> events;
   sequence.answer.finish(events);
   for (Event& event : events) sequence.channel->push(std::move(event));
-  if (sequence.memory) keep_snapshot(sequence);
+  if (sequence.memory) {
+    keep_snapshot(sequence);
+    plan_spill(sequence);
+  }
   if (reason == FinishReason::kStop || reason == FinishReason::kLength) remember_turn(sequence);
 
   Event done;
@@ -291,6 +298,21 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
 void EngineCore::deliver_ends() {
   for (auto& [channel, event] : ended_) channel->push(std::move(event));
   ended_.clear();
+  for (const Spill& spill : spills_) files_->spill(spill.keys, spill.positions);
+  spills_.clear();
+}
+
+// Where a later conversation would go on from: the system block, pictures, the last question, the
+// end, and where this came from.
+void EngineCore::plan_spill(const Sequence& sequence) {
+  if (!files_) return;
+  const int64_t done = sequence.memory->length();
+  std::vector<int64_t> positions = sequence.prompt.lasting;
+  positions.push_back(sequence.usage.reused_tokens);
+  positions.push_back(done);
+  std::erase_if(positions, [done](int64_t p) { return p <= 0 || p > done; });
+  std::sort(positions.begin(), positions.end());
+  spills_.push_back({sequence.keys(done), std::move(positions)});
 }
 
 void EngineCore::remember_turn(const Sequence& sequence) {
@@ -301,7 +323,9 @@ void EngineCore::remember_turn(const Sequence& sequence) {
   if (const auto end = parts_.tokenizer.id_of("<|im_end|>"); end && turn.tokens.back() != *end)
     turn.tokens.push_back(*end);
   turn.tokens.insert(turn.tokens.end(), newline_.begin(), newline_.end());
-  parts_.turns.remember(hash_keys(std::span(sequence.prompt.keys).first(begin)), std::move(turn));
+  const cache::Hash128 before = hash_keys(std::span(sequence.prompt.keys).first(begin));
+  if (parts_.store) parts_.store->put(turn_record(before, turn));
+  parts_.turns.remember(before, std::move(turn));
 }
 
 void EngineCore::remove(Scheduler::Id id) {

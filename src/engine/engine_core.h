@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/page_pool.h"
+#include "cache/prefix_files.h"
 #include "cache/prefix_tree.h"
 #include "engine/runner.h"
 #include "engine/scheduler.h"
@@ -27,6 +28,7 @@ class EngineCore {
     const EngineOptions& options;
     VisionStore& vision;
     TurnMemory& turns;
+    cache::DiskStore* store;  // null: nothing is kept on disk
   };
   static Result<std::unique_ptr<EngineCore>> create(const Parts& parts);
 
@@ -34,7 +36,8 @@ class EngineCore {
   bool idle() const { return sequences_.empty(); }
   // Takes out what was cancelled, lets in what fits, runs one forward() and hands out the events.
   void step();
-  // Hands out the last events of what ended in the step: after its counts can be seen.
+  // After the counts of a step can be seen: hands out the last events of what ended in it, then
+  // keeps it on disk.
   void deliver_ends();
   void fail_all(const std::string& reason);  // every request ends with an error
 
@@ -57,6 +60,7 @@ class EngineCore {
   bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
   void finish(Sequence& sequence, FinishReason reason);
   void remember_turn(const Sequence& sequence);
+  void plan_spill(const Sequence& sequence);
   void remove(Scheduler::Id id);
   void verify() const;
   void update_stats();
@@ -65,6 +69,7 @@ class EngineCore {
   std::unique_ptr<cache::PagePool> pool_;
   cache::BlockPool blocks_;
   cache::PrefixTree tree_;
+  std::optional<cache::PrefixFiles> files_;
   Scheduler scheduler_;
   Runner runner_;
   std::map<Scheduler::Id, std::unique_ptr<Sequence>> sequences_;
@@ -72,6 +77,11 @@ class EngineCore {
   std::vector<int32_t> newline_;  // what the template puts behind a turn
   EngineStats stats_;
   std::vector<std::pair<std::shared_ptr<EventChannel>, Event>> ended_;
+  struct Spill {
+    std::vector<cache::Key> keys;
+    std::vector<int64_t> positions;  // rising
+  };
+  std::vector<Spill> spills_;
 };
 
 }  // namespace godwit::engine

@@ -32,12 +32,21 @@ media::ContentHash hash_of(const text::MediaBytes& media) {
   return {hash.low, hash.high};
 }
 
+// The rows of a picture, if they are known and as many as its grid says.
+std::shared_ptr<const VisionRows> known_rows(const PrepareContext& context,
+                                             const MediaFacts& facts) {
+  auto rows = context.vision.rows(facts.content);
+  const int merge = context.config.vision->merge_size;
+  const int64_t wanted = facts.grid.patches() / merge / merge * context.config.text.hidden_size;
+  return rows && static_cast<int64_t>(rows->size()) == wanted ? rows : nullptr;
+}
+
 Result<PreparedMedia> prepare_media(const PrepareContext& context, const ContentPart& part) {
   const text::MediaBytes& source = *part.media;
   const auto key = hash_of(source);
   PreparedMedia prepared;
   prepared.facts = context.vision.facts(key);
-  if (prepared.facts) prepared.rows = context.vision.rows(prepared.facts->content);
+  if (prepared.facts) prepared.rows = known_rows(context, *prepared.facts);
   if (!prepared.rows) {
     const media::MediaFile file{source.name, source.bytes, source.frames, source.frames_per_second};
     const model::VisionConfig& v = *context.config.vision;
@@ -49,10 +58,10 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
                                              context.conventions.video_sampling, {}, geometry);
     if (!patched) return tl::unexpected(patched.error());
     patched->resized = {};
-    context.vision.keep_facts(key, {patched->content_hash, patched->grid, patched->slice_seconds});
-    prepared.facts = context.vision.facts(key);
-    prepared.rows =
-        context.vision.rows(prepared.facts->content);  // the same pixels in another file
+    prepared.facts = std::make_shared<const MediaFacts>(
+        MediaFacts{patched->content_hash, patched->grid, patched->slice_seconds});
+    context.vision.keep_facts(key, *prepared.facts);
+    prepared.rows = known_rows(context, *prepared.facts);  // the same pixels in another file
     if (!prepared.rows)
       prepared.patches = std::make_shared<const media::PatchedMedia>(std::move(*patched));
   }
@@ -147,7 +156,9 @@ void add_stops(const EncodedPrompt& prompt, int64_t grain, Prepared& prepared) {
   std::vector<int64_t>& stops = prepared.stops;
   for (const auto& mark : prompt.marks) {
     const auto token = static_cast<int64_t>(mark.token);
-    if (mark.boundary != Boundary::kNone && token > 0 && token < n) stops.push_back(token);
+    if (mark.boundary == Boundary::kNone || token <= 0 || token >= n) continue;
+    stops.push_back(token);
+    if (mark.boundary != Boundary::kMessage) prepared.lasting.push_back(token);
   }
   std::sort(stops.begin(), stops.end());
   stops.erase(std::unique(stops.begin(), stops.end()), stops.end());

@@ -1,6 +1,9 @@
 #include "engine/vision_store.h"
 
+#include <cstring>
 #include <utility>
+
+#include "engine/keepsakes.h"
 
 namespace godwit::engine {
 
@@ -18,17 +21,49 @@ void VisionStore::keep_facts(const media::ContentHash& bytes, MediaFacts facts) 
   facts_[bytes] = std::make_shared<const MediaFacts>(std::move(facts));
 }
 
+void VisionStore::use_disk(cache::DiskStore* store) {
+  store_ = store;
+  store->for_each(cache::RecordKind::kVision,
+                  [&](const cache::Hash128& content, const cache::RecordFacts& record) {
+                    if (auto known = media_facts_from(content, record))
+                      keep_facts({record.parent.low, record.parent.high}, std::move(*known));
+                  });
+}
+
 std::shared_ptr<const VisionRows> VisionStore::rows(const media::ContentHash& content) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = rows_.find(content); found != rows_.end()) {
+      order_.splice(order_.begin(), order_, found->second);
+      return found->second->rows;
+    }
+  }
+  const cache::Hash128 key{content.low, content.high};
+  if (!store_ || !store_->find(cache::RecordKind::kVision, key)) return nullptr;
+  const auto body = store_->read_body(cache::RecordKind::kVision, key);
+  if (!body) return nullptr;
+  auto rows = std::make_shared<VisionRows>(body->size() / sizeof(float));
+  std::memcpy(rows->data(), body->data(), rows->size() * sizeof(float));
+  store_->used(cache::RecordKind::kVision, key);
   const std::lock_guard lock(mutex_);
-  const auto found = rows_.find(content);
-  if (found == rows_.end()) return nullptr;
-  order_.splice(order_.begin(), order_, found->second);
-  return found->second->rows;
+  add(content, rows);
+  return rows;
 }
 
 void VisionStore::keep_rows(const media::ContentHash& content,
                             std::shared_ptr<const VisionRows> rows) {
   const std::lock_guard lock(mutex_);
+  if (store_) {
+    for (const auto& [source, known] : facts_) {
+      if (known->content != content) continue;
+      store_->put(vision_record(source, *known, *rows));
+      break;
+    }
+  }
+  add(content, std::move(rows));
+}
+
+void VisionStore::add(const media::ContentHash& content, std::shared_ptr<const VisionRows> rows) {
   if (rows_.contains(content)) return;
   bytes_ += rows->size() * sizeof(float);
   order_.push_front({content, std::move(rows)});

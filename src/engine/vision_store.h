@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/disk_store.h"
 #include "media/patches.h"
 
 namespace godwit::engine {
@@ -30,6 +31,10 @@ class VisionStore {
  public:
   explicit VisionStore(size_t max_bytes) : max_bytes_(max_bytes) {}
 
+  // From now on rows are also kept there, and what is there is known. Before any other thread
+  // calls.
+  void use_disk(cache::DiskStore* store);
+
   std::shared_ptr<const MediaFacts> facts(const media::ContentHash& bytes) const;
   void keep_facts(const media::ContentHash& bytes, MediaFacts facts);
   std::shared_ptr<const VisionRows> rows(const media::ContentHash& content);
@@ -37,11 +42,14 @@ class VisionStore {
   size_t bytes() const;
 
  private:
+  void add(const media::ContentHash& content, std::shared_ptr<const VisionRows> rows);
+
   struct Entry {
     media::ContentHash content;
     std::shared_ptr<const VisionRows> rows;
   };
   const size_t max_bytes_;
+  cache::DiskStore* store_ = nullptr;
   mutable std::mutex mutex_;
   std::map<media::ContentHash, std::shared_ptr<const MediaFacts>> facts_;
   std::list<Entry> order_;  // the last used first

@@ -3,6 +3,9 @@
 // log-probabilities to the bit where the engine promises it.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
 
@@ -128,6 +131,74 @@ TEST(Invariance, Preempted) {
   const auto traces = together(*engine);
   expect_same_ids(traces, reference());
   EXPECT_GT(engine->stats().preempted, 0);
+}
+
+class EngineOnDisk : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "godwit-engine-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  EngineOptions options() const {
+    auto with = nano_options();
+    with.cache_folder = folder_;
+    return with;
+  }
+  std::string folder_;
+};
+
+TEST_F(EngineOnDisk, AConversationGoesOnAfterARestart) {
+  auto request = questions()[7];  // with a picture
+  Reply first, undisturbed;
+  {
+    auto engine = open_engine(options());
+    first = answer(*engine, request);
+  }
+  request.messages.push_back(message("assistant", first.content));
+  request.messages.push_back(message("user", "What is the capital of Italy?"));
+  undisturbed = [&] {
+    // The same two turns in one life, nothing on disk.
+    auto engine = open_engine(nano_options());
+    answer(*engine, questions()[7]);
+    return answer(*engine, request);
+  }();
+  auto engine = open_engine(options());
+  const Reply second = answer(*engine, request);
+  EXPECT_EQ(trace_of(second), trace_of(undisturbed)) << "the same bits";
+  EXPECT_GE(second.done.usage.reused_tokens,
+            first.done.usage.prompt_tokens + first.done.usage.completion_tokens - 1)
+      << second.done.usage.reuse_note;
+  EXPECT_EQ(second.done.usage.pictures_encoded, 0);
+  // The picture's rows are known even where the prefix is another.
+  request.messages.insert(request.messages.begin(), message("system", "Be short."));
+  EXPECT_EQ(answer(*engine, request).done.usage.pictures_encoded, 0);
+}
+
+TEST_F(EngineOnDisk, DamagedFilesAreNoHarm) {
+  {
+    auto engine = open_engine(options());
+    EXPECT_EQ(one_by_one(*engine), reference());
+  }
+  int damaged = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(entry.file_size() * (damaged % 10) / 10));
+    file.put('\x55');
+    ++damaged;
+  }
+  EXPECT_GT(damaged, 10);
+  auto engine = open_engine(options());
+  EXPECT_EQ(one_by_one(*engine), reference());
+}
+
+TEST_F(EngineOnDisk, AnotherKvTypeReadsNothingOfIt) {
+  { answer(*open_engine(options()), questions()[0]); }
+  auto other = options();
+  other.kv_type = "f32";
+  EXPECT_EQ(answer(*open_engine(other), questions()[0]).done.usage.reused_tokens, 0);
+  EXPECT_GT(answer(*open_engine(options()), questions()[0]).done.usage.reused_tokens, 0);
 }
 
 }  // namespace

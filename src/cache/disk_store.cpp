@@ -1,0 +1,327 @@
+#include "cache/disk_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "base/log.h"
+
+namespace godwit::cache {
+namespace fs = std::filesystem;
+
+constexpr char kMagic[8] = {'g', 'o', 'd', 'w', 'i', 't', '\r', '\n'};
+constexpr uint32_t kVersion = 1;
+constexpr const char* kEnding = ".godwit";
+constexpr size_t kMaxHead = size_t{16} << 20;
+constexpr auto kStaleAfter = std::chrono::hours(1);  // an unfinished file of a program that died
+
+struct DiskStore::Header {
+  char magic[8];
+  uint32_t version, kind;
+  Hash128 fingerprint, key, parent;
+  int64_t position, parent_position;
+  uint64_t sizes[3];  // head, body, tail
+  Hash128 sums[3];
+  Hash128 header_sum;  // of all before
+
+  Hash128 sum() const { return hash_bytes(this, offsetof(Header, header_sum)); }
+  bool is_whole() const {
+    return std::memcmp(magic, kMagic, sizeof magic) == 0 && version == kVersion &&
+           header_sum == sum() && sizes[0] <= kMaxHead && sizes[1] < (uint64_t{1} << 40) &&
+           sizes[2] < (uint64_t{1} << 40);
+  }
+  uint64_t offset(int section) const {
+    uint64_t at = sizeof(Header);
+    for (int i = 0; i < section; ++i) at += sizes[i];
+    return at;
+  }
+};
+
+namespace {
+
+class File {
+ public:
+  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  explicit operator bool() const { return fd_ >= 0; }
+  bool read(void* data, size_t size, uint64_t offset) const {
+    auto* to = static_cast<char*>(data);
+    while (size > 0) {
+      const ssize_t n = ::pread(fd_, to, size, static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      to += n, offset += static_cast<uint64_t>(n), size -= static_cast<size_t>(n);
+    }
+    return true;
+  }
+  bool write(const void* data, size_t size) const {
+    const auto* from = static_cast<const char*>(data);
+    while (size > 0) {
+      const ssize_t n = ::write(fd_, from, size);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      from += n, size -= static_cast<size_t>(n);
+    }
+    return true;
+  }
+  uint64_t size() const {
+    struct stat info {};
+    return ::fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+  }
+
+ private:
+  int fd_;
+};
+
+std::string hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+size_t bytes_of(const Record& record) {
+  return record.facts.head.size() + record.body.size() + record.tail.size();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DiskStore>> DiskStore::open(Options options) {
+  std::error_code error;
+  if (fs::create_directories(options.folder, error)) {
+    fs::permissions(options.folder, fs::perms::owner_all, error);  // conversations are private
+  }
+  if (error) return failed("cache folder {}: {}", options.folder, error.message());
+  auto store = std::unique_ptr<DiskStore>(new DiskStore(std::move(options)));
+  TRY_STATUS(store->scan());
+  store->writer_ = std::thread([s = store.get()] { s->write_loop(); });
+  return store;
+}
+
+DiskStore::~DiskStore() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (writer_.joinable()) writer_.join();
+}
+
+std::string DiskStore::path_of(const Key& key) const {
+  const auto name = fmt::format("{}-{}-{}{}", hex(options_.fingerprint),
+                                static_cast<uint32_t>(key.first), hex(key.second), kEnding);
+  return (fs::path(options_.folder) / name).string();
+}
+
+// Header and head of a file; nothing if they are damaged or not ours.
+std::optional<RecordFacts> DiskStore::read_start(const std::string& path, RecordKind& kind,
+                                                 Hash128& key) const {
+  const File file(path, O_RDONLY);
+  Header header{};
+  if (!file || !file.read(&header, sizeof header, 0) || !header.is_whole() ||
+      header.fingerprint != options_.fingerprint || file.size() != header.offset(3)) {
+    return std::nullopt;
+  }
+  RecordFacts facts{header.parent, header.position, header.parent_position, Bytes(header.sizes[0])};
+  if (!file.read(facts.head.data(), facts.head.size(), header.offset(0)) ||
+      hash_bytes(facts.head.data(), facts.head.size()) != header.sums[0]) {
+    return std::nullopt;
+  }
+  kind = static_cast<RecordKind>(header.kind);
+  key = header.key;
+  return facts;
+}
+
+Status DiskStore::scan() {
+  std::error_code error;
+  const std::string ours = hex(options_.fingerprint);
+  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
+    const std::string path = entry.path().string(), name = entry.path().filename().string();
+    if (name.find(std::string(kEnding) + ".") != std::string::npos) {  // never got its name
+      const auto written = fs::last_write_time(entry.path(), error);
+      if (!error && fs::file_time_type::clock::now() - written > kStaleAfter)
+        fs::remove(entry.path(), error);
+      continue;
+    }
+    if (!name.starts_with(ours) || !name.ends_with(kEnding))
+      continue;  // another model's, or no file of ours
+    RecordKind kind{};
+    Hash128 key;
+    auto facts = read_start(path, kind, key);
+    if (!facts || path_of({kind, key}) != path) {
+      log_warn("cache: {} is damaged or foreign: passed over", path);
+      continue;
+    }
+    records_[{kind, key}] = std::make_shared<const RecordFacts>(std::move(*facts));
+  }
+  if (error) return failed("cache folder {}: {}", options_.folder, error.message());
+  return {};
+}
+
+void DiskStore::put(Record record) {
+  const std::lock_guard lock(mutex_);
+  const Key key{record.kind, record.key};
+  if (stopping_ || records_.contains(key) || pending_.contains(key)) return;
+  if (pending_bytes_ + bytes_of(record) > options_.max_pending) return;
+  pending_bytes_ += bytes_of(record);
+  pending_.insert(key);
+  queue_.push_back(std::move(record));
+  wake_.notify_one();
+}
+
+bool DiskStore::contains(RecordKind kind, const Hash128& key) const {
+  const std::lock_guard lock(mutex_);
+  return records_.contains({kind, key}) || pending_.contains({kind, key});
+}
+
+std::shared_ptr<const RecordFacts> DiskStore::find(RecordKind kind, const Hash128& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = records_.find({kind, key});
+  return found == records_.end() ? nullptr : found->second;
+}
+
+std::optional<Bytes> DiskStore::read_section(const Key& key, int section) {
+  const std::string path = path_of(key);
+  const File file(path, O_RDONLY);
+  Header header{};
+  if (file && file.read(&header, sizeof header, 0) && header.is_whole() &&
+      header.key == key.second && file.size() == header.offset(3)) {
+    Bytes bytes(header.sizes[section]);
+    if (file.read(bytes.data(), bytes.size(), header.offset(section)) &&
+        hash_bytes(bytes.data(), bytes.size()) == header.sums[section]) {
+      return bytes;
+    }
+  }
+  log_warn("cache: {} is gone or damaged: passed over", path);
+  const std::lock_guard lock(mutex_);
+  records_.erase(key);
+  return std::nullopt;
+}
+
+std::optional<Bytes> DiskStore::read_body(RecordKind kind, const Hash128& key) {
+  return read_section({kind, key}, 1);
+}
+std::optional<Bytes> DiskStore::read_tail(RecordKind kind, const Hash128& key) {
+  return read_section({kind, key}, 2);
+}
+
+void DiskStore::used(RecordKind kind, const Hash128& key) {
+  std::error_code error;  // the file may be gone: that is found out when it is read
+  fs::last_write_time(path_of({kind, key}), fs::file_time_type::clock::now(), error);
+}
+
+void DiskStore::for_each(
+    RecordKind kind, const std::function<void(const Hash128&, const RecordFacts&)>& visit) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, facts] : records_) {
+    if (key.first == kind) visit(key.second, *facts);
+  }
+}
+
+void DiskStore::write_loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;  // stopping, and all is written
+    Record record = std::move(queue_.front());
+    queue_.pop_front();
+    writing_ = true;
+    lock.unlock();
+    const Status written = write(record);
+    if (written) make_room();
+    lock.lock();
+    writing_ = false;
+    pending_bytes_ -= bytes_of(record);
+    pending_.erase({record.kind, record.key});
+    if (written) {
+      records_[{record.kind, record.key}] =
+          std::make_shared<const RecordFacts>(std::move(record.facts));
+    } else {
+      log_warn("cache: {}", written.error().message);
+    }
+    if (queue_.empty()) idle_.notify_all();
+  }
+}
+
+Status DiskStore::write(const Record& record) {
+  const Bytes* sections[3] = {&record.facts.head, &record.body, &record.tail};
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.version = kVersion;
+  header.kind = static_cast<uint32_t>(record.kind);
+  header.fingerprint = options_.fingerprint;
+  header.key = record.key;
+  header.parent = record.facts.parent;
+  header.position = record.facts.position;
+  header.parent_position = record.facts.parent_position;
+  for (int i = 0; i < 3; ++i) {
+    header.sizes[i] = sections[i]->size();
+    header.sums[i] = hash_bytes(sections[i]->data(), sections[i]->size());
+  }
+  header.header_sum = header.sum();
+
+  const std::string path = path_of({record.kind, record.key});
+  const std::string unfinished = fmt::format("{}.{}", path, ::getpid());
+  bool whole = false;
+  {
+    const File file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
+    whole = file && file.write(&header, sizeof header);
+    for (const Bytes* section : sections)
+      whole = whole && file.write(section->data(), section->size());
+  }
+  if (whole && ::rename(unfinished.c_str(), path.c_str()) == 0) return {};
+  const int reason = errno;
+  ::unlink(unfinished.c_str());
+  return failed("{}: cannot write: {}", path, std::strerror(reason));
+}
+
+// Removes files that were used longest ago until the folder is within its limit.
+void DiskStore::make_room() {
+  struct Item {
+    fs::file_time_type time;
+    size_t size;
+    fs::path path;
+  };
+  std::vector<Item> items;
+  size_t total = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
+    if (!entry.path().filename().string().ends_with(kEnding)) continue;
+    const auto size = static_cast<size_t>(entry.file_size(error));
+    const auto time = entry.last_write_time(error);
+    if (error) continue;
+    items.push_back({time, size, entry.path()});
+    total += size;
+  }
+  if (total <= options_.max_bytes) return;
+  std::sort(items.begin(), items.end(),
+            [](const Item& a, const Item& b) { return a.time < b.time; });
+  std::set<std::string> removed;
+  for (const Item& item : items) {
+    if (total <= options_.max_bytes) break;
+    if (fs::remove(item.path, error)) removed.insert(item.path.string());
+    total -= item.size;
+  }
+  const std::lock_guard lock(mutex_);
+  std::erase_if(records_,
+                [&](const auto& record) { return removed.contains(path_of(record.first)); });
+}
+
+void DiskStore::flush() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [&] { return queue_.empty() && !writing_; });
+}
+
+size_t DiskStore::bytes() const {
+  size_t total = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(options_.folder, error))
+    total += entry.file_size(error);
+  return total;
+}
+
+}  // namespace godwit::cache
