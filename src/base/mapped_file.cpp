@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 namespace godwit {
 namespace {
@@ -55,6 +56,17 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::forget(std::span<const std::byte> part) const {
+  const std::less_equal<const std::byte*> before;
+  const std::byte* end = part.data() + part.size();
+  if (part.empty() || !before(data_, part.data()) || !before(end, data_ + size_)) return;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t first = static_cast<size_t>(part.data() - data_) / page * page;
+  // A wish: failing is no error.
+  ::madvise(const_cast<std::byte*>(data_) + first, static_cast<size_t>(end - data_) - first,
+            MADV_DONTNEED);
 }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {

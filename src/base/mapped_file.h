@@ -21,6 +21,9 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // This part (nothing happens if it is not of this file) no longer counts as memory of the
+  // process. It stays valid: touched again, it is read again.
+  void forget(std::span<const std::byte> part) const;
 
  private:
   const std::byte* data_ = nullptr;

@@ -457,6 +457,9 @@ class OpenGguf : public GgufFile {
     if (found == tensors_.end()) return std::nullopt;
     return found->second;
   }
+  void forget(const tensor::TensorView& view) const override {
+    for (const auto& part : parts_) part.file.forget({view.data, view.bytes()});
+  }
 
  private:
   std::string description_;

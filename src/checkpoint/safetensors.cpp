@@ -166,6 +166,7 @@ class SafetensorsFile {
     return result;
   }
   const Tensors& tensors() const { return tensors_; }
+  void forget(std::span<const std::byte> bytes) const { file_.forget(bytes); }
 
  private:
   MappedFile file_;
@@ -196,6 +197,9 @@ class Safetensors : public TensorSource {
     return found->second;
   }
   std::string description() const override { return description_; }
+  void forget(const TensorView& view) const override {
+    for (const auto& file : files_) file.forget({view.data, view.bytes()});
+  }
 
  private:
   std::string description_;

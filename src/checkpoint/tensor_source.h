@@ -20,6 +20,8 @@ class TensorSource {
   // A view into mapped memory that lives as long as the source; nullopt if there is no such tensor.
   virtual std::optional<tensor::TensorView> find(std::string_view name) const = 0;
   virtual std::string description() const = 0;  // for messages: path(s)
+  // The view's bytes will hardly be read again: mapped pages of them need not stay in memory.
+  virtual void forget(const tensor::TensorView&) const {}
 };
 
 // One file or, given model.safetensors.index.json or a folder, its shards by weight_map. Header

@@ -84,6 +84,7 @@ Result<Binder> Binder::open(const checkpoint::ModelFiles& files, const ModelConf
 
 Status Binder::add_tensors(const checkpoint::TensorSource& source,
                            const std::function<std::string(std::string_view)>& translate) {
+  sources_.push_back(&source);
   for (const std::string& stored_name : source.names()) {
     if (stored_name.ends_with("weight_scale_inv")) {
       return bad_input(
@@ -145,10 +146,10 @@ const TensorView* Binder::take(const std::string& name, const Shape& shape) {
 
 void Binder::pack_later(const TensorView& view, PackedMatrix& target) {
   plan_.packed_bytes += kernels::packed_bytes(view.dtype, view.rows(), view.columns());
-  loads_.push_back([view, &target](const kernels::Context& context) {
-    target = PackedMatrix::pack(context, view);
-    return target.bytes();
-  });
+  loads_.push_back({view, [view, &target](const kernels::Context& context) {
+                      target = PackedMatrix::pack(context, view);
+                      return target.bytes();
+                    }});
 }
 
 void Binder::matrix(const std::string& name, int64_t rows, int64_t columns, PackedMatrix& target) {
@@ -176,10 +177,10 @@ void Binder::vector(const std::string& name, const Shape& shape, VectorForm form
   if (!view) return;
   plan_.packed_bytes += view->shape.elements() * sizeof(float);
   const VectorForm change = gguf_ ? VectorForm::kPlain : form;
-  loads_.push_back([view = *view, change, &target](const kernels::Context&) {
-    target = to_floats(view, change);
-    return target.size() * sizeof(float);
-  });
+  loads_.push_back({*view, [view = *view, change, &target](const kernels::Context&) {
+                      target = to_floats(view, change);
+                      return target.size() * sizeof(float);
+                    }});
 }
 
 void Binder::mapped(const std::string& name, const Shape& shape, TensorView& target) {
@@ -206,11 +207,12 @@ void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
     return;
   }
   plan_.packed_bytes += kernels::packed_bytes(first->dtype, rows, 6 * values);
-  loads_.push_back([=, a = *first, b = *second, &target](const kernels::Context& context) {
-    const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
-    target = PackedMatrix::pack(context, {joined.data(), a.dtype, Shape{rows, 6 * values}});
-    return target.bytes();
-  });
+  loads_.push_back(
+      {*first, [=, a = *first, b = *second, &target](const kernels::Context& context) {
+         const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
+         target = PackedMatrix::pack(context, {joined.data(), a.dtype, Shape{rows, 6 * values}});
+         return target.bytes();
+       }});
 }
 
 Result<WeightPlan> Binder::finish() {
@@ -236,7 +238,10 @@ Result<WeightPlan> Binder::finish() {
 
 size_t Binder::load(const kernels::Context& context) {
   size_t bytes = 0;
-  for (const auto& load : loads_) bytes += load(context);
+  for (const Load& load : loads_) {
+    bytes += load.run(context);
+    for (const checkpoint::TensorSource* source : sources_) source->forget(load.from);
+  }
   loads_.clear();
   return bytes;
 }

@@ -76,7 +76,13 @@ class Binder {
   std::map<std::string, Stored, std::less<>> tensors_;
   std::vector<std::string> ignored_;
   std::vector<std::string> missing_, mismatched_;
-  std::vector<std::function<size_t(const kernels::Context&)>> loads_;
+  // Reads one tensor, and how many bytes came of it.
+  struct Load {
+    tensor::TensorView from;
+    std::function<size_t(const kernels::Context&)> run;
+  };
+  std::vector<Load> loads_;
+  std::vector<const checkpoint::TensorSource*> sources_;
   WeightPlan plan_;
   int64_t WeightPlan::*part_ = &WeightPlan::text_parameters;
 };
@@ -90,6 +96,8 @@ void bind_vision(Binder& binder, const VisionConfig& config, VisionWeights& weig
 // Our name of a GGUF tensor ("blk.3.attn_norm.weight" → "layers.3.input_layernorm.weight"); empty
 // if unknown.
 std::string translate_gguf_name(std::string_view name, const TextConfig& config);
+// The reverse; where GGUF has one tensor for two of ours, or two for one, the exporter knows.
+std::string gguf_name(std::string_view name, const TextConfig& config);
 // "model.language_model.layers.0.…" → "layers.0.…"
 std::string strip_prefixes(std::string_view name);
 

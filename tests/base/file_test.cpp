@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -51,6 +52,30 @@ TEST_F(FileTest, FaultsNameThePath) {
     EXPECT_FALSE(read_file(path).has_value());
   }
   EXPECT_FALSE(read_file(make("large", std::string(100, 'x')), 99).has_value());
+}
+
+// Kilobytes of file-backed memory that count for this process.
+int64_t file_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssFile:")) return std::stoll(line.substr(8));
+  }
+  return 0;
+}
+
+TEST_F(FileTest, ForgottenPartsStayValidAndAreNoMemoryOfTheProcess) {
+  constexpr int64_t kSize = 16 << 20;
+  const auto mapped = MappedFile::open(make("large", std::string(kSize, 'x'))).value();
+  const auto count = [&] {
+    return std::count(mapped.bytes().begin(), mapped.bytes().end(), std::byte{'x'});
+  };
+  EXPECT_EQ(count(), kSize);
+  const int64_t touched = file_memory();
+  const std::byte elsewhere[10] = {};
+  mapped.forget(elsewhere);
+  mapped.forget(mapped.bytes().subspan(5000, kSize - 10000));
+  EXPECT_LT(file_memory(), touched - 14 * 1024);
+  EXPECT_EQ(count(), kSize);
 }
 
 }  // namespace
