@@ -93,7 +93,8 @@ class AnswerStream final : public Stream {
   StreamStep pull() override {
     StreamStep step;
     if (first_) {
-      step.bytes = format_->begin() + format_->event(first_->first, first_->second);
+      step.bytes = format_->begin();
+      step.bytes += format_->event(first_->first, first_->second);
       first_.reset();
     }
     while (step.bytes.size() < kPullBytes) {

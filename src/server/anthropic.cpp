@@ -322,26 +322,37 @@ class MessagesFormat final : public AnswerFormat {
   explicit MessagesFormat(std::string model) : model_(std::move(model)), id_(new_id("msg_")) {}
 
   std::string event(int, const Event& event) override {
-    std::string bytes;
-    if (!std::exchange(started_, true)) bytes = message_start(event.usage);
+    if (!std::exchange(started_, true)) start_message(event.usage);
     switch (event.kind) {
       case Event::Kind::kPromptProgress:
-        return bytes + sse("ping", Json::object({{"type", value("ping")}}));
+        emit("ping", {});
+        break;
       case Event::Kind::kReasoning:
-        return bytes + open(Block::kThinking) + delta("thinking_delta", "thinking", event.text);
+        open(Block::kThinking);
+        add("thinking_delta", "thinking", event.text);
+        break;
       case Event::Kind::kContent:
-        return bytes + open(Block::kText) + delta("text_delta", "text", event.text);
+        open(Block::kText);
+        add("text_delta", "text", event.text);
+        break;
       case Event::Kind::kToolCallBegin:
-        return bytes + close() + open_call(event.text);
+        close();
+        open_call(event.text);
+        break;
       case Event::Kind::kToolArguments:
-        return bytes + delta("input_json_delta", "partial_json", event.text);
+        add("input_json_delta", "partial_json", event.text);
+        break;
       case Event::Kind::kToolCallEnd:
-        return bytes + close();
+        close();
+        break;
       case Event::Kind::kDone:
-        return bytes + close() + message_end(event);
+        close();
+        end_message(event);
+        break;
       default:
-        return bytes;
+        break;
     }
+    return std::exchange(out_, {});
   }
 
   std::string error(int status, const std::string& message) override {
@@ -389,71 +400,68 @@ class MessagesFormat final : public AnswerFormat {
                          {"stop_sequence", Json()}});
   }
 
-  std::string message_start(const engine::Usage& usage) const {
-    Json message = head({});
-    message.set("usage", usage_json(usage));
-    return sse("message_start",
-               Json::object({{"type", value("message_start")}, {"message", std::move(message)}}));
+  // An event: {"type": its name, …}.
+  void emit(const char* name, Json::Object members) {
+    members.insert(members.begin(), {"type", value(name)});
+    out_ += sse(name, Json::object(std::move(members)));
   }
 
-  std::string start_block(Block block, Json json) {
+  void start_message(const engine::Usage& usage) {
+    Json message = head({});
+    message.set("usage", usage_json(usage));
+    emit("message_start", {{"message", std::move(message)}});
+  }
+
+  void start_block(Block block, Json json) {
     block_ = block;
-    return sse("content_block_start", Json::object({{"type", value("content_block_start")},
-                                                    {"index", value(index_)},
-                                                    {"content_block", std::move(json)}}));
+    emit("content_block_start", {{"index", value(index_)}, {"content_block", std::move(json)}});
   }
 
   // Nothing if one of the kind is open.
-  std::string open(Block block) {
-    if (block_ == block) return {};
-    const std::string closed = close();
+  void open(Block block) {
+    if (block_ == block) return;
+    close();
     if (block == Block::kThinking) {
-      return closed + start_block(block, Json::object({{"type", value("thinking")},
-                                                       {"thinking", value("")},
-                                                       {"signature", value("")}}));
+      start_block(block, Json::object({{"type", value("thinking")},
+                                       {"thinking", value("")},
+                                       {"signature", value("")}}));
+    } else {
+      start_block(block, Json::object({{"type", value("text")}, {"text", value("")}}));
     }
-    return closed +
-           start_block(block, Json::object({{"type", value("text")}, {"text", value("")}}));
   }
 
-  std::string open_call(const std::string& name) {
-    return start_block(Block::kTool, Json::object({{"type", value("tool_use")},
-                                                   {"id", value(new_id("toolu_"))},
-                                                   {"name", value(name)},
-                                                   {"input", Json::object()}}));
+  void open_call(const std::string& name) {
+    start_block(Block::kTool, Json::object({{"type", value("tool_use")},
+                                            {"id", value(new_id("toolu_"))},
+                                            {"name", value(name)},
+                                            {"input", Json::object()}}));
   }
 
-  std::string delta(const char* type, const char* key, const std::string& text) const {
-    return sse(
-        "content_block_delta",
-        Json::object({{"type", value("content_block_delta")},
-                      {"index", value(index_)},
-                      {"delta", Json::object({{"type", value(type)}, {key, value(text)}})}}));
+  void add(const char* type, const char* key, const std::string& text) {
+    emit("content_block_delta",
+         {{"index", value(index_)},
+          {"delta", Json::object({{"type", value(type)}, {key, value(text)}})}});
   }
 
-  std::string close() {
-    if (block_ == Block::kNone) return {};
-    std::string bytes;
-    if (block_ == Block::kThinking) bytes = delta("signature_delta", "signature", kSignature);
-    bytes += sse("content_block_stop",
-                 Json::object({{"type", value("content_block_stop")}, {"index", value(index_)}}));
+  void close() {
+    if (block_ == Block::kNone) return;
+    if (block_ == Block::kThinking) add("signature_delta", "signature", kSignature);
+    emit("content_block_stop", {{"index", value(index_)}});
     block_ = Block::kNone;
     ++index_;
-    return bytes;
   }
 
-  std::string message_end(const Event& done) const {
+  void end_message(const Event& done) {
     Json usage = usage_json(done.usage);
     usage.set("godwit", godwit_extension(done));
-    return sse("message_delta",
-               Json::object({{"type", value("message_delta")},
-                             {"delta", Json::object({{"stop_reason", value(stop_reason(done))},
-                                                     {"stop_sequence", stop_sequence(done)}})},
-                             {"usage", std::move(usage)}})) +
-           sse("message_stop", Json::object({{"type", value("message_stop")}}));
+    emit("message_delta", {{"delta", Json::object({{"stop_reason", value(stop_reason(done))},
+                                                   {"stop_sequence", stop_sequence(done)}})},
+                           {"usage", std::move(usage)}});
+    emit("message_stop", {});
   }
 
   std::string model_, id_;
+  std::string out_;  // events not yet taken
   bool started_ = false;
   Block block_ = Block::kNone;
   int index_ = 0;  // of the open block, or of the next

@@ -26,28 +26,39 @@ class ResponsesFormat final : public AnswerFormat {
         created_(unix_time()) {}
 
   std::string begin() override {
-    return response_event("response.created", "in_progress") +
-           response_event("response.in_progress", "in_progress");
+    emit("response.created", {{"response", response("in_progress")}});
+    emit("response.in_progress", {{"response", response("in_progress")}});
+    return std::exchange(out_, {});
   }
 
   std::string event(int, const Event& event) override {
     answer_.add(event, "call_");
     switch (event.kind) {
       case Event::Kind::kReasoning:
-        return open(Kind::kReasoning) + reasoning_delta(event.text);
+        open(Kind::kReasoning);
+        add_reasoning(event.text);
+        break;
       case Event::Kind::kContent:
-        return open(Kind::kMessage) + text_delta(event);
+        open(Kind::kMessage);
+        add_text(event);
+        break;
       case Event::Kind::kToolCallBegin:
-        return close("completed") + open(Kind::kCall);
+        close("completed");
+        open(Kind::kCall);
+        break;
       case Event::Kind::kToolArguments:
-        return arguments_delta(event.text);
+        add_arguments(event.text);
+        break;
       case Event::Kind::kToolCallEnd:
-        return close("completed");
+        close("completed");
+        break;
       case Event::Kind::kDone:
-        return finish();
+        finish();
+        break;
       default:
-        return {};
+        break;
     }
+    return std::exchange(out_, {});
   }
 
   std::string error(int status, const std::string& message) override {
@@ -55,7 +66,8 @@ class ResponsesFormat final : public AnswerFormat {
     json.set("error",
              Json::object({{"code", value(status < 500 ? "invalid_prompt" : "server_error")},
                            {"message", value(message)}}));
-    return emit("response.failed", {{"response", std::move(json)}});
+    emit("response.failed", {{"response", std::move(json)}});
+    return std::exchange(out_, {});
   }
 
   // The events of the stream build the items; here nobody sees them.
@@ -84,17 +96,17 @@ class ResponsesFormat final : public AnswerFormat {
  private:
   enum class Kind { kNone, kReasoning, kMessage, kCall };
 
-  std::string emit(const char* type, Json::Object members) {
+  void emit(const char* type, Json::Object members) {
     Json json = Json::object(std::move(members));
     json.members().insert(json.members().begin(),
                           {{"type", value(type)}, {"sequence_number", value(sequence_++)}});
-    return sse(type, json);
+    out_ += sse(type, json);
   }
 
   // An event of the open item.
-  std::string item_event(const char* type, Json::Object members) {
+  void item_event(const char* type, Json::Object members) {
     members.insert(members.begin(), {{"item_id", value(item_id_)}, {"output_index", index()}});
-    return emit(type, std::move(members));
+    emit(type, std::move(members));
   }
 
   Json index() const { return value(static_cast<int>(output_.size())); }
@@ -113,10 +125,6 @@ class ResponsesFormat final : public AnswerFormat {
                               {"usage", Json()}});
     for (const auto& [key, member] : call_.echo.members()) json.set(key, member);
     return json;
-  }
-
-  std::string response_event(const char* type, const char* status) {
-    return emit(type, {{"response", response(status)}});
   }
 
   // The open item as it stands.
@@ -161,81 +169,75 @@ class ResponsesFormat final : public AnswerFormat {
   }
 
   // Nothing if an item of the kind is open; a call always opens a new one.
-  std::string open(Kind kind) {
-    if (kind == kind_) return {};
-    std::string bytes = close("completed");
+  void open(Kind kind) {
+    if (kind == kind_) return;
+    close("completed");
     kind_ = kind;
     text_.clear();
     item_id_ = new_id(kind == Kind::kReasoning ? "rs_" : kind == Kind::kMessage ? "msg_" : "fc_");
-    bytes += emit("response.output_item.added",
-                  {{"output_index", index()}, {"item", item("in_progress")}});
+    emit("response.output_item.added", {{"output_index", index()}, {"item", item("in_progress")}});
     const Json zero = value(0);
     if (kind == Kind::kMessage) {
-      bytes += item_event("response.content_part.added",
-                          {{"content_index", zero}, {"part", output_text()}});
+      item_event("response.content_part.added", {{"content_index", zero}, {"part", output_text()}});
     } else if (kind == Kind::kReasoning && call_.summaries) {
-      bytes += item_event("response.reasoning_summary_part.added",
-                          {{"summary_index", zero}, {"part", text_part_json("summary_text")}});
+      item_event("response.reasoning_summary_part.added",
+                 {{"summary_index", zero}, {"part", text_part_json("summary_text")}});
     } else if (kind == Kind::kReasoning) {
-      bytes += item_event("response.content_part.added",
-                          {{"content_index", zero}, {"part", text_part_json("reasoning_text")}});
+      item_event("response.content_part.added",
+                 {{"content_index", zero}, {"part", text_part_json("reasoning_text")}});
     }
-    return bytes;
   }
 
-  std::string reasoning_delta(const std::string& text) {
+  void add_reasoning(const std::string& text) {
     text_ += text;
     const char* index_key = call_.summaries ? "summary_index" : "content_index";
-    return item_event(
+    item_event(
         call_.summaries ? "response.reasoning_summary_text.delta" : "response.reasoning_text.delta",
         {{index_key, value(0)}, {"delta", value(text)}});
   }
-  std::string text_delta(const Event& event) {
+  void add_text(const Event& event) {
     text_ += event.text;
-    return item_event("response.output_text.delta", {{"content_index", value(0)},
-                                                     {"delta", value(event.text)},
-                                                     {"logprobs", logprobs(event.logprobs)}});
+    item_event("response.output_text.delta", {{"content_index", value(0)},
+                                              {"delta", value(event.text)},
+                                              {"logprobs", logprobs(event.logprobs)}});
   }
-  std::string arguments_delta(const std::string& text) {
+  void add_arguments(const std::string& text) {
     text_ += text;
-    return item_event("response.function_call_arguments.delta", {{"delta", value(text)}});
+    item_event("response.function_call_arguments.delta", {{"delta", value(text)}});
   }
 
-  std::string close(const char* status) {
-    if (kind_ == Kind::kNone) return {};
-    std::string bytes;
+  void close(const char* status) {
+    if (kind_ == Kind::kNone) return;
     const Json zero = value(0);
     if (kind_ == Kind::kMessage) {
       const Json part = output_text();
-      bytes = item_event("response.output_text.done", {{"content_index", zero},
-                                                       {"text", value(text_)},
-                                                       {"logprobs", *part.find("logprobs")}}) +
-              item_event("response.content_part.done", {{"content_index", zero}, {"part", part}});
+      item_event(
+          "response.output_text.done",
+          {{"content_index", zero}, {"text", value(text_)}, {"logprobs", *part.find("logprobs")}});
+      item_event("response.content_part.done", {{"content_index", zero}, {"part", part}});
     } else if (kind_ == Kind::kCall) {
-      bytes = item_event("response.function_call_arguments.done",
-                         {{"name", value(answer_.calls.back().name)}, {"arguments", value(text_)}});
+      item_event("response.function_call_arguments.done",
+                 {{"name", value(answer_.calls.back().name)}, {"arguments", value(text_)}});
     } else if (call_.summaries) {
-      bytes = item_event("response.reasoning_summary_text.done",
-                         {{"summary_index", zero}, {"text", value(text_)}}) +
-              item_event("response.reasoning_summary_part.done",
-                         {{"summary_index", zero}, {"part", text_part_json("summary_text")}});
+      item_event("response.reasoning_summary_text.done",
+                 {{"summary_index", zero}, {"text", value(text_)}});
+      item_event("response.reasoning_summary_part.done",
+                 {{"summary_index", zero}, {"part", text_part_json("summary_text")}});
     } else {
-      bytes = item_event("response.reasoning_text.done",
-                         {{"content_index", zero}, {"text", value(text_)}}) +
-              item_event("response.content_part.done",
-                         {{"content_index", zero}, {"part", text_part_json("reasoning_text")}});
+      item_event("response.reasoning_text.done", {{"content_index", zero}, {"text", value(text_)}});
+      item_event("response.content_part.done",
+                 {{"content_index", zero}, {"part", text_part_json("reasoning_text")}});
     }
     Json whole = item(status);
-    bytes += emit("response.output_item.done", {{"output_index", index()}, {"item", whole}});
+    emit("response.output_item.done", {{"output_index", index()}, {"item", whole}});
     output_.push_back(std::move(whole));
     kind_ = Kind::kNone;
-    return bytes;
   }
 
-  std::string finish() {
+  void finish() {
     const Event& done = answer_.done;
     const bool is_cut = done.finish == FinishReason::kLength;
-    const std::string closed = close(is_cut ? "incomplete" : "completed");
+    close(is_cut ? "incomplete" : "completed");
     const char* status = is_cut                                    ? "incomplete"
                          : done.finish == FinishReason::kCancelled ? "cancelled"
                                                                    : "completed";
@@ -253,8 +255,7 @@ class ResponsesFormat final : public AnswerFormat {
                              {"total_tokens", value(usage.prompt_tokens + usage.completion_tokens)},
                              {"godwit", godwit_extension(done)}}));
     if (call_.store) keep();
-    return closed +
-           emit(is_cut ? "response.incomplete" : "response.completed", {{"response", final_}});
+    emit(is_cut ? "response.incomplete" : "response.completed", {{"response", final_}});
   }
 
   void keep() {
@@ -278,6 +279,7 @@ class ResponsesFormat final : public AnswerFormat {
   std::string id_;
   int64_t created_;
   int sequence_ = 0;
+  std::string out_;     // events not yet taken
   Json::Array output_;  // items that are done
   Kind kind_ = Kind::kNone;
   std::string item_id_, text_;  // of the open item
