@@ -312,7 +312,9 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
     }
     block += in_group;
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n)
       if (float* sums = sums_at(p, tile, row + r, n)) V::store(sums, totals[r][n]);
 }
