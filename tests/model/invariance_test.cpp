@@ -2,8 +2,10 @@
 // allocation while running.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -22,13 +24,14 @@ void* operator new(size_t size) {
   std::abort();
 }
 // Large buffers come from here (tensor::AlignedBuffer).
-extern "C" void* aligned_alloc(size_t alignment, size_t size) noexcept {
+extern "C" int posix_memalign(void** target, size_t alignment, size_t size) noexcept {
   ++allocations;
-  void* p = nullptr;
-  return posix_memalign(&p, alignment, size) == 0 ? p : nullptr;
+  *target = memalign(alignment, size);
+  return *target ? 0 : ENOMEM;
 }
 void* operator new(size_t size, std::align_val_t alignment) {
-  if (void* p = aligned_alloc(static_cast<size_t>(alignment), size)) return p;
+  void* p = nullptr;
+  if (posix_memalign(&p, static_cast<size_t>(alignment), size) == 0) return p;
   std::abort();
 }
 void operator delete(void* p) noexcept { std::free(p); }
