@@ -1,14 +1,17 @@
-// The gated delta rule over a sequence (Yang et al., Gated Delta Networks, arXiv 2412.06464), one head a task.
+// The gated delta rule over a sequence (Yang et al., Gated Delta Networks, arXiv 2412.06464), one
+// head a task.
 //
-// Few positions go step by step (delta.inl). More go in chunks of C, where the steps become matrix products. With k̂, q̂ the
-// normalised rows, G_i = g_0 + … + g_i and D_ij = e^(g_{j+1} + … + g_i) for j ≤ i, else 0:
+// Few positions go step by step (delta.inl). More go in chunks of C, where the steps become matrix
+// products. With k̂, q̂ the normalised rows, G_i = g_0 + … + g_i and D_ij = e^(g_{j+1} + … + g_i) for
+// j ≤ i, else 0:
 //
 //   A_ij = β_i (k̂_i · k̂_j) D_ij for j < i        P_ij = (q̂_i · k̂_j) D_ij for j ≤ i
 //   (I + A) N = diag(β) (V − diag(e^G) K̂ S)       N's rows are the δ of the steps
 //   O = diag(e^G) Q̂ S + P N
 //   S ← e^{G_last} S + K̂ᵀ diag(D_last) N
 //
-// A head's state and all of a chunk's matrices (some 220 KiB) stay in the second-level cache from the first chunk to the last.
+// A head's state and all of a chunk's matrices (some 220 KiB) stay in the second-level cache from
+// the first chunk to the last.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -23,10 +26,11 @@ namespace {
 
 constexpr float kL2Eps = 1e-6f;
 constexpr int64_t kMaxDim = 512;
-constexpr int64_t kChunk = 32;     // measured: 64 is 5 % slower, 128 a quarter
-constexpr int64_t kStepwise = 16;  // up to here steps are as fast as a chunk, and equal to decoding bit for bit
-constexpr int64_t kBlock = 32;     // rows of a triangle that are computed together
-constexpr int64_t kPad = 16;       // floats that keep rows of the state from sharing cache sets
+constexpr int64_t kChunk = 32;  // measured: 64 is 5 % slower, 128 a quarter
+constexpr int64_t kStepwise =
+    16;  // up to here steps are as fast as a chunk, and equal to decoding bit for bit
+constexpr int64_t kBlock = 32;  // rows of a triangle that are computed together
+constexpr int64_t kPad = 16;    // floats that keep rows of the state from sharing cache sets
 
 struct Shape {
   int64_t key_dim, value_dim;
@@ -45,15 +49,18 @@ struct ChunkScratch {
   float *sums, *from_start, *to_end, *ones, *last;  // [C], [C], [C], [C], [key_dim]
 
   static size_t floats(const Shape& s) {
-    return 2 * kChunk * s.key_dim + s.key_dim * kChunk + 2 * kChunk * kChunk + 3 * kChunk * s.value_dim +
-           s.key_dim * s.state_stride() + 4 * kChunk + s.key_dim;
+    return 2 * kChunk * s.key_dim + s.key_dim * kChunk + 2 * kChunk * kChunk +
+           3 * kChunk * s.value_dim + s.key_dim * s.state_stride() + 4 * kChunk + s.key_dim;
   }
   ChunkScratch(float* memory, const Shape& s) {
     const auto take = [&memory](int64_t count) { return std::exchange(memory, memory + count); };
-    x = take(2 * kChunk * s.key_dim), kt = take(s.key_dim * kChunk), gram = take(2 * kChunk * kChunk);
-    y = take(kChunk * s.value_dim), n = take(kChunk * s.value_dim), weighted = take(kChunk * s.value_dim);
+    x = take(2 * kChunk * s.key_dim), kt = take(s.key_dim * kChunk),
+    gram = take(2 * kChunk * kChunk);
+    y = take(kChunk * s.value_dim), n = take(kChunk * s.value_dim),
+    weighted = take(kChunk * s.value_dim);
     state = take(s.key_dim * s.state_stride());
-    sums = take(kChunk), from_start = take(kChunk), to_end = take(kChunk), ones = take(kChunk), last = take(s.key_dim);
+    sums = take(kChunk), from_start = take(kChunk), to_end = take(kChunk), ones = take(kChunk),
+    last = take(s.key_dim);
     std::fill_n(ones, kChunk, 1.0f);
   }
 };
@@ -88,8 +95,9 @@ void run_steps(const Head& head, float* state) {
   float q[kMaxDim], k[kMaxDim], delta[kMaxDim];
   for (int64_t t = 0; t < head.qkv.rows; ++t) {
     head.normalise(t, q, k);
-    head.table.delta_step(q, k, head.v(t), head.beta.row(t)[head.index], std::exp(head.log_decay.row(t)[head.index]), state,
-                          head.shape.key_dim, head.shape.value_dim, delta, head.out_row(t));
+    head.table.delta_step(q, k, head.v(t), head.beta.row(t)[head.index],
+                          std::exp(head.log_decay.row(t)[head.index]), state, head.shape.key_dim,
+                          head.shape.value_dim, delta, head.out_row(t));
     head.log(t, k, delta);
   }
 }
@@ -98,19 +106,23 @@ void run_steps(const Head& head, float* state) {
 void fill_triangles(const Head& head, int64_t t, int64_t c, int64_t padded, const ChunkScratch& s) {
   const KernelTable& table = head.table;
   const int64_t key_dim = head.shape.key_dim;
-  for (int64_t i = 0; i < c; ++i) head.normalise(t + i, s.x + (padded + i) * key_dim, s.x + i * key_dim);
+  for (int64_t i = 0; i < c; ++i)
+    head.normalise(t + i, s.x + (padded + i) * key_dim, s.x + i * key_dim);
   std::fill(s.x + c * key_dim, s.x + padded * key_dim, 0.0f);
   table.transpose(s.x, key_dim, padded, key_dim, s.kt, kChunk);
-  for (int64_t row = 0; row < c; row += kBlock) {  // no column right of the diagonal block is wanted
+  for (int64_t row = 0; row < c;
+       row += kBlock) {  // no column right of the diagonal block is wanted
     const int64_t rows = std::min(kBlock, c - row), columns = std::min(padded, row + kBlock);
     for (const int64_t first : {row, padded + row})
-      table.gemm(rows, columns, key_dim, s.x + first * key_dim, key_dim, s.kt, kChunk, nullptr, s.gram + first * kChunk, kChunk);
+      table.gemm(rows, columns, key_dim, s.x + first * key_dim, key_dim, s.kt, kChunk, nullptr,
+                 s.gram + first * kChunk, kChunk);
   }
   float from_start = 0;
   for (int64_t i = 0; i < c; ++i) {
     const float g = head.log_decay.row(t + i)[head.index];
     s.from_start[i] = from_start += g;
-    table.decay_triangle_row(s.sums, g, head.beta.row(t + i)[head.index], i, s.gram + i * kChunk, s.gram + (padded + i) * kChunk, padded);
+    table.decay_triangle_row(s.sums, g, head.beta.row(t + i)[head.index], i, s.gram + i * kChunk,
+                             s.gram + (padded + i) * kChunk, padded);
   }
   table.exp_row(s.from_start, c, s.from_start);
   table.exp_row(s.sums, c, s.to_end);
@@ -121,41 +133,51 @@ void solve(const Head& head, int64_t t, int64_t c, const ChunkScratch& s) {
   constexpr int64_t kRows = 16;
   const KernelTable& table = head.table;
   const int64_t value_dim = head.shape.value_dim;
-  table.gemm(c, value_dim, head.shape.key_dim, s.x, head.shape.key_dim, s.state, head.shape.state_stride(), nullptr, s.y, value_dim);
+  table.gemm(c, value_dim, head.shape.key_dim, s.x, head.shape.key_dim, s.state,
+             head.shape.state_stride(), nullptr, s.y, value_dim);
   for (int64_t i = 0; i < c; ++i)
-    table.delta_residual_row(head.v(t + i), s.y + i * value_dim, head.beta.row(t + i)[head.index], s.from_start[i], value_dim, s.n + i * value_dim);
+    table.delta_residual_row(head.v(t + i), s.y + i * value_dim, head.beta.row(t + i)[head.index],
+                             s.from_start[i], value_dim, s.n + i * value_dim);
   for (int64_t row = 0; row < c; row += kRows) {
     const int64_t rows = std::min(kRows, c - row);
     float* target = s.n + row * value_dim;
-    if (row > 0) table.gemm(rows, value_dim, row, s.gram + row * kChunk, kChunk, s.n, value_dim, s.ones, target, value_dim);
+    if (row > 0)
+      table.gemm(rows, value_dim, row, s.gram + row * kChunk, kChunk, s.n, value_dim, s.ones,
+                 target, value_dim);
     table.solve_unit_lower(rows, s.gram + row * kChunk + row, kChunk, target, value_dim, value_dim);
   }
 }
 
 void run_chunk(const Head& head, int64_t t, int64_t c, const ChunkScratch& s) {
   const KernelTable& table = head.table;
-  const int64_t key_dim = head.shape.key_dim, value_dim = head.shape.value_dim, padded = (c + 15) / 16 * 16;
+  const int64_t key_dim = head.shape.key_dim, value_dim = head.shape.value_dim,
+                padded = (c + 15) / 16 * 16;
   fill_triangles(head, t, c, padded, s);
   solve(head, t, c, s);
   for (int64_t i = 0; i < c; ++i) head.log(t + i, s.x + i * key_dim, s.n + i * value_dim);
 
-  table.gemm(c, value_dim, key_dim, s.x + padded * key_dim, key_dim, s.state, head.shape.state_stride(), nullptr, head.out_row(t),
-             head.out.stride);
+  table.gemm(c, value_dim, key_dim, s.x + padded * key_dim, key_dim, s.state,
+             head.shape.state_stride(), nullptr, head.out_row(t), head.out.stride);
   for (int64_t row = 0; row < c; row += kBlock) {
     const int64_t rows = std::min(kBlock, c - row);
-    table.gemm(rows, value_dim, row + rows, s.gram + (padded + row) * kChunk, kChunk, s.n, value_dim, s.from_start + row,
-               head.out_row(t + row), head.out.stride);
+    table.gemm(rows, value_dim, row + rows, s.gram + (padded + row) * kChunk, kChunk, s.n,
+               value_dim, s.from_start + row, head.out_row(t + row), head.out.stride);
   }
-  for (int64_t i = 0; i < c; ++i) table.scale_row(s.n + i * value_dim, s.to_end[i], value_dim, s.weighted + i * value_dim);
+  for (int64_t i = 0; i < c; ++i)
+    table.scale_row(s.n + i * value_dim, s.to_end[i], value_dim, s.weighted + i * value_dim);
   std::fill_n(s.last, key_dim, s.from_start[c - 1]);
-  table.gemm(key_dim, value_dim, c, s.kt, kChunk, s.weighted, value_dim, s.last, s.state, head.shape.state_stride());
+  table.gemm(key_dim, value_dim, c, s.kt, kChunk, s.weighted, value_dim, s.last, s.state,
+             head.shape.state_stride());
 }
 
 void run_chunks(const Head& head, float* state, const ChunkScratch& scratch) {
   const int64_t value_dim = head.shape.value_dim, stride = head.shape.state_stride();
-  for (int64_t r = 0; r < head.shape.key_dim; ++r) std::copy_n(state + r * value_dim, value_dim, scratch.state + r * stride);
-  for (int64_t t = 0; t < head.qkv.rows; t += kChunk) run_chunk(head, t, std::min(kChunk, head.qkv.rows - t), scratch);
-  for (int64_t r = 0; r < head.shape.key_dim; ++r) std::copy_n(scratch.state + r * stride, value_dim, state + r * value_dim);
+  for (int64_t r = 0; r < head.shape.key_dim; ++r)
+    std::copy_n(state + r * value_dim, value_dim, scratch.state + r * stride);
+  for (int64_t t = 0; t < head.qkv.rows; t += kChunk)
+    run_chunk(head, t, std::min(kChunk, head.qkv.rows - t), scratch);
+  for (int64_t r = 0; r < head.shape.key_dim; ++r)
+    std::copy_n(scratch.state + r * stride, value_dim, state + r * value_dim);
 }
 
 }  // namespace
@@ -165,35 +187,53 @@ size_t delta_rule_scratch_bytes(int threads, int64_t max_tokens, const DeltaRule
   return threads * ChunkScratch::floats({shape.key_dim, shape.value_dim}) * sizeof(float);
 }
 
-void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView beta, ConstMatrixView log_decay,
-                const DeltaRuleShape& shape, float* state, DeltaFactors factors, MatrixView out, std::span<std::byte> scratch) {
+void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView beta,
+                ConstMatrixView log_decay, const DeltaRuleShape& shape, float* state,
+                DeltaFactors factors, MatrixView out, std::span<std::byte> scratch) {
   const TraceScope scope("delta_rule");
   const Shape dims{shape.key_dim, shape.value_dim};
-  CHECK(dims.key_dim <= kMaxDim && dims.value_dim <= kMaxDim && dims.key_dim % 16 == 0 && dims.value_dim % 16 == 0);
+  CHECK(dims.key_dim <= kMaxDim && dims.value_dim <= kMaxDim && dims.key_dim % 16 == 0 &&
+        dims.value_dim % 16 == 0);
   const bool stepwise = qkv.rows <= kStepwise;
   const int threads = context.pool ? context.pool->threads() : 1;
   CHECK(scratch.size() >= delta_rule_scratch_bytes(threads, qkv.rows, shape));
   const int64_t entry = dims.key_dim + dims.value_dim + 1;
-  for_rows(context, shape.value_heads, qkv.rows * dims.key_dim * dims.value_dim, [&](int64_t h, int worker) {
-    const int64_t source = shape.gguf_head_order ? h % shape.key_heads : h / (shape.value_heads / shape.key_heads);
-    const Head head{.table = *context.table, .shape = dims, .qkv = qkv, .beta = beta, .log_decay = log_decay, .out = out, .index = h,
-                    .q_column = source * dims.key_dim, .k_column = (shape.key_heads + source) * dims.key_dim,
-                    .v_column = 2 * shape.key_heads * dims.key_dim + h * dims.value_dim,
-                    .factors = factors.data ? factors.data + h * entry : nullptr, .factor_stride = shape.value_heads * entry,
-                    .query_scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim))};
-    float* head_state = state + h * dims.key_dim * dims.value_dim;
-    if (stepwise) return run_steps(head, head_state);
-    run_chunks(head, head_state, ChunkScratch(reinterpret_cast<float*>(scratch.data()) + worker * ChunkScratch::floats(dims), dims));
-  });
+  for_rows(context, shape.value_heads, qkv.rows * dims.key_dim * dims.value_dim,
+           [&](int64_t h, int worker) {
+             const int64_t source = shape.gguf_head_order
+                                        ? h % shape.key_heads
+                                        : h / (shape.value_heads / shape.key_heads);
+             const Head head{.table = *context.table,
+                             .shape = dims,
+                             .qkv = qkv,
+                             .beta = beta,
+                             .log_decay = log_decay,
+                             .out = out,
+                             .index = h,
+                             .q_column = source * dims.key_dim,
+                             .k_column = (shape.key_heads + source) * dims.key_dim,
+                             .v_column = 2 * shape.key_heads * dims.key_dim + h * dims.value_dim,
+                             .factors = factors.data ? factors.data + h * entry : nullptr,
+                             .factor_stride = shape.value_heads * entry,
+                             .query_scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim))};
+             float* head_state = state + h * dims.key_dim * dims.value_dim;
+             if (stepwise) return run_steps(head, head_state);
+             run_chunks(head, head_state,
+                        ChunkScratch(reinterpret_cast<float*>(scratch.data()) +
+                                         worker * ChunkScratch::floats(dims),
+                                     dims));
+           });
 }
 
-void delta_replay(const Context& context, const float* factors, int64_t positions, const DeltaRuleShape& shape, float* state) {
-  const int64_t key_dim = shape.key_dim, value_dim = shape.value_dim, entry = key_dim + value_dim + 1;
+void delta_replay(const Context& context, const float* factors, int64_t positions,
+                  const DeltaRuleShape& shape, float* state) {
+  const int64_t key_dim = shape.key_dim, value_dim = shape.value_dim,
+                entry = key_dim + value_dim + 1;
   for_rows(context, shape.value_heads, positions * key_dim * value_dim, [&](int64_t h, int) {
     for (int64_t t = 0; t < positions; ++t) {
       const float* log = factors + (t * shape.value_heads + h) * entry;
-      context.table->delta_replay_step(log, log + key_dim, std::exp(log[key_dim + value_dim]), state + h * key_dim * value_dim,
-                                       key_dim, value_dim);
+      context.table->delta_replay_step(log, log + key_dim, std::exp(log[key_dim + value_dim]),
+                                       state + h * key_dim * value_dim, key_dim, value_dim);
     }
   });
 }

@@ -34,9 +34,10 @@ void add_scaled_rows(const Context&, ConstMatrixView x, const float* scale,
 
 // x = 1 / (1 + exp(−x))
 void sigmoid(const Context&, MatrixView x);
-// Softmax over each row of logits [T, experts], the `count` largest of it (the lower index first among equals), divided by
-// their sum. chosen, weight [T, count], indices rising.
-void choose_experts(const Context&, ConstMatrixView logits, int count, int32_t* chosen, float* weight);
+// Softmax over each row of logits [T, experts], the `count` largest of it (the lower index first
+// among equals), divided by their sum. chosen, weight [T, count], indices rising.
+void choose_experts(const Context&, ConstMatrixView logits, int count, int32_t* chosen,
+                    float* weight);
 
 // Rotate-half rotary embedding on the first 2·half values of each head: pairs (j, j + half).
 // x [T, heads · head_stride], cos/sin [T, half].

@@ -1,9 +1,12 @@
-// Row kernels, written once over the vectors of vec_<isa>.h; included inside an instruction set's namespace.
+// Row kernels, written once over the vectors of vec_<isa>.h; included inside an instruction set's
+// namespace.
 
 // The last vector of n values may be short: load_tail and store_tail touch only what is there.
 #define FOR_VECTORS(i, n) for (int64_t i = 0; i < (n); i += kLanes)
 
-VEC_FN int lanes_left(int64_t i, int64_t n) { return static_cast<int>(n - i < kLanes ? n - i : kLanes); }
+VEC_FN int lanes_left(int64_t i, int64_t n) {
+  return static_cast<int>(n - i < kLanes ? n - i : kLanes);
+}
 VEC_FN Vec load_tail(const float* p, int64_t i, int64_t n) {
   return n - i >= kLanes ? load(p + i) : load_n(p + i, lanes_left(i, n));
 }
@@ -22,7 +25,8 @@ VEC_FN float sum_of_squares(const float* x, int64_t n) {
   Vec a = set1(0), b = set1(0), c = set1(0), d = set1(0);
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    const Vec v0 = load(x + i), v1 = load(x + i + kLanes), v2 = load(x + i + 2 * kLanes), v3 = load(x + i + 3 * kLanes);
+    const Vec v0 = load(x + i), v1 = load(x + i + kLanes), v2 = load(x + i + 2 * kLanes),
+              v3 = load(x + i + 3 * kLanes);
     a = fma(v0, v0, a), b = fma(v1, v1, b), c = fma(v2, v2, c), d = fma(v3, v3, d);
   }
   for (; i < n; i += kLanes) {
@@ -37,10 +41,12 @@ VEC_FN float reciprocal_root(float x) { return 1.0f / __builtin_sqrtf(x); }
 
 void rms_norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) {
   const Vec scale = set1(reciprocal_root(sum_of_squares(x, n) / static_cast<float>(n) + eps));
-  FOR_VECTORS(i, n) store_tail(out, i, n, mul(mul(load_tail(x, i, n), scale), load_tail(weight, i, n)));
+  FOR_VECTORS(i, n)
+  store_tail(out, i, n, mul(mul(load_tail(x, i, n), scale), load_tail(weight, i, n)));
 }
 
-void layer_norm_row(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* out) {
+void layer_norm_row(const float* x, const float* weight, const float* bias, float eps, int64_t n,
+                    float* out) {
   Vec total = set1(0);
   FOR_VECTORS(i, n) total = add(total, load_tail(x, i, n));
   const float mean = sum(total) / static_cast<float>(n);
@@ -68,7 +74,8 @@ void add_row(const float* x, int64_t n, float* out) {
 }
 
 void add_scaled_row(const float* x, float scale, int64_t n, float* out) {
-  FOR_VECTORS(i, n) store_tail(out, i, n, fma(load_tail(x, i, n), set1(scale), load_tail(out, i, n)));
+  FOR_VECTORS(i, n)
+  store_tail(out, i, n, fma(load_tail(x, i, n), set1(scale), load_tail(out, i, n)));
 }
 
 void scale_row(const float* x, float scale, int64_t n, float* out) {
@@ -80,14 +87,17 @@ void silu_mul_row(const float* gate, const float* up, int64_t n, float* out) {
 }
 
 void sigmoid_mul_row(const float* gate, int64_t n, float* out) {
-  FOR_VECTORS(i, n) store_tail(out, i, n, mul(load_tail(out, i, n), sigmoid(load_tail(gate, i, n))));
+  FOR_VECTORS(i, n)
+  store_tail(out, i, n, mul(load_tail(out, i, n), sigmoid(load_tail(gate, i, n))));
 }
 
-// ½x(1 + tanh(√(2/π)(x + 0.044715x³))) = x · sigmoid(2√(2/π)(x + 0.044715x³)): exact for the negative side too.
+// ½x(1 + tanh(√(2/π)(x + 0.044715x³))) = x · sigmoid(2√(2/π)(x + 0.044715x³)): exact for the
+// negative side too.
 void gelu_tanh_row(float* x, int64_t n) {
   FOR_VECTORS(i, n) {
     const Vec v = load_tail(x, i, n);
-    const Vec inner = mul(v, fma(mul(v, v), set1(1.5957691216057308f * 0.044715f), set1(1.5957691216057308f)));
+    const Vec inner =
+        mul(v, fma(mul(v, v), set1(1.5957691216057308f * 0.044715f), set1(1.5957691216057308f)));
     store_tail(x, i, n, mul(v, sigmoid(inner)));
   }
 }
@@ -110,7 +120,8 @@ void rope_row(float* x, int64_t half, const float* cos, const float* sin) {
 }
 
 // weight · x / rms(x) · silu(z)
-void gated_rms_norm_row(const float* x, const float* z, const float* weight, float eps, int64_t n, float* out) {
+void gated_rms_norm_row(const float* x, const float* z, const float* weight, float eps, int64_t n,
+                        float* out) {
   const Vec scale = set1(reciprocal_root(sum_of_squares(x, n) / static_cast<float>(n) + eps));
   FOR_VECTORS(i, n) {
     const Vec normed = mul(load_tail(weight, i, n), mul(load_tail(x, i, n), scale));
@@ -129,11 +140,13 @@ void exp_row(const float* x, int64_t n, float* out) {
   FOR_VECTORS(i, n) store_tail(out, i, n, exp(load_tail(x, i, n)));
 }
 
-// Causal convolution of four taps and SiLU over `rows` rows of a slice of channels (strides: of the whole rows). Row t of
-// the input followed backwards leads into state [3, channels], which moves on to the last three rows of (state, x).
-// Channels go in blocks whose four rows and taps stay in the first-level cache; out must not overlap x.
-void conv_silu_rows(const float* x, int64_t x_stride, int64_t rows, const float* weight, float* state, int64_t state_stride,
-                    int64_t channels, float* out, int64_t out_stride) {
+// Causal convolution of four taps and SiLU over `rows` rows of a slice of channels (strides: of the
+// whole rows). Row t of the input followed backwards leads into state [3, channels], which moves on
+// to the last three rows of (state, x). Channels go in blocks whose four rows and taps stay in the
+// first-level cache; out must not overlap x.
+void conv_silu_rows(const float* x, int64_t x_stride, int64_t rows, const float* weight,
+                    float* state, int64_t state_stride, int64_t channels, float* out,
+                    int64_t out_stride) {
   constexpr int64_t kBlock = 512;
   float taps[4][kBlock];
   for (int64_t first = 0; first < channels; first += kBlock) {
@@ -164,7 +177,8 @@ void conv_silu_rows(const float* x, int64_t x_stride, int64_t rows, const float*
       }
     }
     for (int64_t r = -3; r < 0; ++r) {
-      FOR_VECTORS(c, n) store_tail(state + (r + 3) * state_stride + first, c, n, load_tail(row(rows + r), c, n));
+      FOR_VECTORS(c, n)
+      store_tail(state + (r + 3) * state_stride + first, c, n, load_tail(row(rows + r), c, n));
     }
   }
 }

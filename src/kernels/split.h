@@ -9,9 +9,9 @@
 
 namespace godwit::kernels {
 
-// Calls row(i, worker) (or row(i)) for i in [0, rows), in groups on the pool when there is enough to do. `cost`: a
-// row's work in units of about one value read, changed and written. Rows must not depend on each
-// other.
+// Calls row(i, worker) (or row(i)) for i in [0, rows), in groups on the pool when there is enough
+// to do. `cost`: a row's work in units of about one value read, changed and written. Rows must not
+// depend on each other.
 template <class Row>
 void for_rows(const Context& context, int64_t rows, int64_t cost, const Row& row) {
   constexpr int64_t kWorthATask = 16384;  // 1.4 µs: meeting the other threads costs about as much

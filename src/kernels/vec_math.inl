@@ -1,7 +1,9 @@
-// exp and erf over the vectors of vec_<isa>.h (the scalar set uses the library's). Polynomials were fitted here by Chebyshev
-// interpolation; errors are of f32 rounding (at most 2 units in the last place for exp).
+// exp and erf over the vectors of vec_<isa>.h (the scalar set uses the library's). Polynomials were
+// fitted here by Chebyshev interpolation; errors are of f32 rounding (at most 2 units in the last
+// place for exp).
 
-// e^x = 2^n · e^r with n = round(x / ln 2), |r| ≤ ½ ln 2. Overflows to infinity, underflows to zero, keeps NaN.
+// e^x = 2^n · e^r with n = round(x / ln 2), |r| ≤ ½ ln 2. Overflows to infinity, underflows to
+// zero, keeps NaN.
 VEC_FN Vec exp(Vec x) {
   x = min(set1(89.0f), max(set1(-104.0f), x));
   const Vec n = round(mul(x, set1(1.44269504f)));

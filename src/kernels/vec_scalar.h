@@ -1,6 +1,8 @@
-// One-lane vectors: the readable truth that the wider instruction sets are tested against. Included inside an instruction
-// set's namespace by ops_<isa>.cpp, as are vec_avx2.h, vec_avx512.h and vec_neon.h, which offer the same names:
-//   Vec, kLanes, kGemmRows × kGemmVecs (accumulators of the matrix kernel that fit the registers), and the functions below.
+// One-lane vectors: the readable truth that the wider instruction sets are tested against. Included
+// inside an instruction set's namespace by ops_<isa>.cpp, as are vec_avx2.h, vec_avx512.h and
+// vec_neon.h, which offer the same names:
+//   Vec, kLanes, kGemmRows × kGemmVecs (accumulators of the matrix kernel that fit the registers),
+//   and the functions below.
 // `n` in load_n, store_n: only the first n lanes exist (0 < n ≤ kLanes); the others load as zero.
 
 using Vec = float;
@@ -32,4 +34,6 @@ VEC_FN void load_columns(const float* p, int64_t, Vec out[4]) {
   for (int j = 0; j < 4; ++j) out[j] = p[j];
 }
 // Sums of four vectors, side by side.
-VEC_FN void sum4(Vec a, Vec b, Vec c, Vec d, float* out) { out[0] = a, out[1] = b, out[2] = c, out[3] = d; }
+VEC_FN void sum4(Vec a, Vec b, Vec c, Vec d, float* out) {
+  out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+}
