@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "checkpoint/tensor_source.h"
 
 namespace godwit::checkpoint {
@@ -57,6 +60,10 @@ class GgufFile : public TensorSource {
 struct GgufWriter {
   std::vector<std::pair<std::string, GgufValue>> metadata;
   std::vector<NamedTensor> tensors;
+  // Tensors whose view has no data are made while the file is written, in their order, in as many
+  // pieces as is convenient: make(i, sink) gives all bytes of tensors[i] to the sink.
+  using Sink = FunctionRef<Status(std::span<const std::byte>)>;
+  std::function<Status(size_t, Sink)> make;
   Status write(const std::string& path) const;
 };
 

@@ -127,8 +127,18 @@ Status GgufWriter::write(const std::string& path) const {
   TRY(auto file, OutputFile::create(path));
   TRY_STATUS(file.write(header.bytes()));
   TRY_STATUS(file.pad_to(kAlignment));
-  for (const auto& [name, view] : tensors) {
-    TRY_STATUS(file.write({view.data, view.bytes()}));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const tensor::TensorView& view = tensors[i].view;
+    if (view.data) {
+      TRY_STATUS(file.write({view.data, view.bytes()}));
+    } else {
+      size_t written = 0;
+      TRY_STATUS(make(i, [&](std::span<const std::byte> piece) {
+        written += piece.size();
+        return file.write(piece);
+      }));
+      CHECK(written == view.bytes());
+    }
     TRY_STATUS(file.pad_to(kAlignment));
   }
   return file.commit();

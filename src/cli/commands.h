@@ -83,6 +83,33 @@ struct ServeOptions {
 };
 int serve_command(const ServeOptions& options);
 
+struct QuantizeOptions {
+  std::string input, output;
+  std::string type = "Q4_K_M";
+  std::string imatrix;  // a text, or llama.cpp's matrix as GGUF
+  std::string head;     // type of the head instead of the recipe's
+  bool pure = false;    // one type for all matrices
+  int threads = 0;
+};
+int quantize_command(const QuantizeOptions& options);
+
+struct EvalOptions {
+  std::string text;  // file
+  std::string model, reference;
+  int64_t window = 512;
+  bool special = false;  // special tokens in the text are recognised
+  int threads = 0;
+  bool json = false;
+};
+int eval_perplexity_command(const EvalOptions& options);
+int eval_divergence_command(const EvalOptions& options);
+
+struct PullOptions {
+  std::string name, output, revision;
+  std::vector<std::string> files;
+};
+int pull_command(const PullOptions& options);
+
 struct DebugTextOptions {
   std::string model;
   bool plain = false;         // tokenize: no special tokens

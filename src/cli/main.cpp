@@ -77,6 +77,9 @@ class Program {
     add_chat();
     add_info();
     add_bench();
+    add_quantize();
+    add_eval();
+    add_pull();
     add_serve();
     add_debug();
     add_completion();
@@ -238,6 +241,66 @@ class Program {
         ->capture_default_str();
   }
 
+  void add_quantize() {
+    auto& o = quantize_;
+    auto* sub =
+        command(app_, "quantize", "write a model as GGUF of another type",
+                "  godwit quantize ~/models/Qwen3.5-0.8B 0.8B-Q4_K_M.gguf --type Q4_K_M\n"
+                "  godwit quantize bf16.gguf iq4.gguf --type IQ4_XS --imatrix text.txt\n"
+                "Types: F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q4_K_M Q4_K_S Q4_0 IQ4_XS IQ4_NL MXFP4",
+                [this] { return quantize_command(quantize_); });
+    sub->add_option("in", o.input, "Hugging Face folder or .gguf file")->required();
+    sub->add_option("out", o.output, "file to write; vision goes beside it as .mmproj.gguf")
+        ->required();
+    sub->add_option("--type", o.type, "how weights are stored")->capture_default_str();
+    sub->add_option("--imatrix", o.imatrix,
+                    "text that is run to learn which columns matter, or an importance matrix "
+                    "(.gguf) of llama.cpp");
+    sub->add_option("--head", o.head, "type of the output matrix instead of the recipe's");
+    sub->add_flag("--pure", o.pure, "every matrix of the one type");
+    sub->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+  }
+
+  void add_eval() {
+    auto* eval = app_.add_subcommand("eval", "what a model's format costs, on a text");
+    eval->require_subcommand(1);
+    auto& o = eval_;
+    const auto verb = [&](const char* name, const char* what, const char* examples,
+                          int (*work)(const EvalOptions&)) {
+      auto* sub = command(*eval, name, what, examples, [this, work] { return work(eval_); });
+      sub->add_option("text", o.text, "text file")->required();
+      sub->add_option("-m,--model", o.model, "model; the demonstration model if absent");
+      sub->add_option("--context", o.window, "tokens of a window, whose second half is scored")
+          ->check(CLI::Range(int64_t{32}, int64_t{1} << 17))
+          ->capture_default_str();
+      sub->add_flag("--special", o.special, "special tokens in the text are recognised");
+      sub->add_option("-t,--threads", o.threads, "threads")->check(CLI::Range(1, 1024));
+      sub->add_flag("--json", o.json, "as JSON");
+      return sub;
+    };
+    verb("perplexity", "how well the model predicts a text",
+         "  godwit eval perplexity book.txt -m model.gguf", eval_perplexity_command);
+    verb("divergence", "how far the model's predictions are from a reference's",
+         "  godwit eval divergence book.txt -m q4.gguf --reference f32.gguf",
+         eval_divergence_command)
+        ->add_option("--reference", o.reference, "the same model in a better format")
+        ->required();
+  }
+
+  void add_pull() {
+    auto* sub = command(app_, "pull", "download a model, resumed and checked",
+                        "  godwit pull Qwen/Qwen3.5-0.8B\n"
+                        "  godwit pull unsloth/Qwen3.5-4B-GGUF --file '*Q4_K_M.gguf'",
+                        [this] { return pull_command(pull_); });
+    sub->add_option("name", pull_.name, "OWNER/MODEL")->required();
+    sub->add_option("-o,--output", pull_.output,
+                    "folder (default: ~/.cache/godwit/models/OWNER/MODEL)");
+    sub->add_option("--file", pull_.files,
+                    "only files of this name, * and ? allowed (may be repeated)")
+        ->allow_extra_args(false);
+    sub->add_option("--revision", pull_.revision, "branch, tag or commit (default: main)");
+  }
+
   void add_debug() {
     auto* debug = app_.add_subcommand("debug", "the project's own microscope");
     debug->require_subcommand(1);
@@ -307,6 +370,9 @@ class Program {
   ChatOptions chat_;
   InfoOptions info_;
   BenchOptions bench_;
+  QuantizeOptions quantize_;
+  EvalOptions eval_;
+  PullOptions pull_;
   ServeOptions serve_;
   DebugTextOptions text_;
   DebugMediaOptions media_;

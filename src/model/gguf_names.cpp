@@ -1,5 +1,6 @@
 // Names of GGUF tensors in the checkpoint's words (spec §8.3, §8.5).
 #include <charconv>
+#include <tuple>
 #include <utility>
 
 #include "model/binder.h"
@@ -82,6 +83,13 @@ std::string_view look_up(std::span<const Names> names, std::string_view name) {
   return {};
 }
 
+std::string_view look_up_ours(std::span<const Names> names, std::string_view name) {
+  for (const auto& [gguf, ours] : names) {
+    if (ours == name) return gguf;
+  }
+  return {};
+}
+
 // "blk.12.rest" → 12, "rest"; −1 if it has another form.
 std::pair<int, std::string_view> split_block(std::string_view name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return {-1, {}};
@@ -118,6 +126,27 @@ std::string translate_gguf_name(std::string_view name, const TextConfig& config)
   }
   const std::string_view ours = look_up(kLayer, rest);
   return ours.empty() ? std::string() : layer + std::string(ours);
+}
+
+std::string gguf_name(std::string_view name, const TextConfig& config) {
+  if (const std::string_view gguf = look_up_ours(kGlobal, name); !gguf.empty())
+    return std::string(gguf);
+  if (const auto [block, rest] = split_block(name, "visual.blocks."); block >= 0) {
+    const size_t dot = rest.find_last_of('.');
+    const std::string_view gguf = look_up_ours(kVisionBlock, rest.substr(0, dot));
+    return gguf.empty() ? "" : fmt::format("v.blk.{}.{}{}", block, gguf, rest.substr(dot));
+  }
+  if (const std::string_view gguf = look_up_ours(kDrafting, name); !gguf.empty())
+    return fmt::format("blk.{}.{}", config.num_layers, gguf);
+  auto [block, rest] = split_block(name, "layers.");
+  if (block < 0) {
+    std::tie(block, rest) = split_block(name, "mtp.layers.");
+    if (block >= 0) block += config.num_layers;
+  }
+  if (block < 0) return {};
+  const std::string_view gguf =
+      rest == "linear_attn.in_proj_qkv.weight" ? "attn_qkv.weight" : look_up_ours(kLayer, rest);
+  return gguf.empty() ? std::string() : fmt::format("blk.{}.{}", block, gguf);
 }
 
 std::string strip_prefixes(std::string_view name) {
