@@ -98,6 +98,16 @@ void read_limits(const std::optional<Json>& file, media::PixelLimits& limits) {
   limits.max_pixels = integer_at(file, "size", "longest_edge").value_or(limits.max_pixels);
 }
 
+// As `godwit quantize` writes them; other converters leave them out.
+void read_gguf_limits(const checkpoint::GgufFile& file, const std::string& prefix,
+                      media::PixelLimits& limits) {
+  const auto set = [&](const char* key, int64_t& target) {
+    target = file.integer_or(prefix + key, target).value_or(target);
+  };
+  set("min_pixels", limits.min_pixels);
+  set("max_pixels", limits.max_pixels);
+}
+
 size_t free_memory() {
   size_t available = 0;
   std::ifstream info("/proc/meminfo");
@@ -173,6 +183,7 @@ text::TemplateChoice chat_template_of(const checkpoint::ModelFiles& files) {
     if (auto found = files.gguf->text("tokenizer.chat_template")) text = *found;
   }
   std::string version;
+  if (files.gguf) version = files.gguf->text_or("godwit.chat_template_version", "").value_or("");
   if (files.tokenizer_config && files.tokenizer_config->is_object()) {
     const Json* named = files.tokenizer_config->find("chat_template_version");
     if (named && named->is_string()) version = named->as_string();
@@ -201,6 +212,10 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
   if (!checked) return in_context(files.path + ": sampling defaults", checked.error());
   read_limits(files.preprocessor_config, conventions.picture_limits);
   read_limits(files.video_preprocessor_config, conventions.video_limits);
+  if (files.mmproj) {
+    read_gguf_limits(*files.mmproj, "clip.vision.image_", conventions.picture_limits);
+    read_gguf_limits(*files.mmproj, "godwit.video_", conventions.video_limits);
+  }
   if (files.video_preprocessor_config) {
     const Json& file = *files.video_preprocessor_config;
     auto& sampling = conventions.video_sampling;

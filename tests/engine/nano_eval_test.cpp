@@ -89,6 +89,8 @@ TEST(NanoEval, GreedyAnswersAreTheReferences) {
   auto options = nano_options();
   options.queue_limit = 512;
   options.threads = 2;
+  if (const char* model = std::getenv("GODWIT_EVAL_MODEL"))
+    options.model = model;  // to measure a format
   auto engine = open_engine(options);
   const auto lines = read_prompts();
   std::vector<std::shared_ptr<Generation>> generations;
