@@ -3,6 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { defineConfig, type Plugin } from 'vite';
 
+// `npm run dev` asks a running server.
+const backend = process.env['GODWIT_SERVER'] ?? 'http://127.0.0.1:8080';
+
 const BUNDLED = ['preact', 'temml', '@fontsource-variable/inter'];
 
 function licences(): Plugin {
@@ -29,5 +32,5 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
     reportCompressedSize: false,
   },
-  server: { proxy: { '/v1': process.env['GODWIT_SERVER'] ?? 'http://127.0.0.1:8080' } },
+  server: { proxy: { '/v1': backend, '/info': backend } },
 });

@@ -14,7 +14,7 @@ import {
   type MediaRef,
   type Turn,
 } from './conversation';
-import { announce, changed, current_conversation, ensure_conversation, put, set, state, type Live } from './state';
+import { announce, changed, current_conversation, ensure_conversation, put, save, set, state, type Live } from './state';
 import { add_speed, type Speed } from './storage';
 
 function fresh_turn(role: Turn['role'], parent: string | null, content: string): Turn {
@@ -113,6 +113,7 @@ async function answer(asked: Conversation, parent: string): Promise<void> {
   } finally {
     state.live.delete(id);
     changed();
+    void save();
   }
 }
 

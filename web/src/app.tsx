@@ -3,15 +3,15 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { stop } from './answers';
 import { set_api_key } from './api';
-import { Composer } from './composer';
+import { Composer, pick_files, suggest } from './composer';
 import { children, open_calls, path, type Conversation } from './conversation';
 import { Bird, Icon } from './icons';
 import { Machine } from './machine';
 import { MessageView } from './message_view';
 import { Palette, global_keys } from './palette';
-import { SettingsDrawer } from './settings';
+import { EXAMPLE_TOOLS, SettingsDrawer } from './settings';
 import { Sidebar } from './sidebar';
-import { current_conversation, current_settings, load_info, rename, set, state, use_state } from './state';
+import { change_settings, current_conversation, current_settings, load_info, rename, set, state, use_state } from './state';
 import { ResultForm } from './tool_call';
 
 function on_key(event: KeyboardEvent): void {
@@ -194,6 +194,28 @@ function Welcome() {
           ? `${model.id} runs on this machine’s own processor. What you write stays here.`
           : 'A language model on this machine’s own processor.'}
       </p>
+      <ul aria-label="To begin with">
+        {model?.engine?.vision !== false && (
+          <li>
+            <button class="button" onClick={pick_files}>
+              <Icon name="attach" /> Ask about a picture
+            </button>
+          </li>
+        )}
+        <li>
+          <button class="button" onClick={() => (change_settings({ thinking: 'on' }), suggest('What is 5 + 9?'))}>
+            <Icon name="thought" /> Let it think first
+          </button>
+        </li>
+        <li>
+          <button
+            class="button"
+            onClick={() => (change_settings({ tools: EXAMPLE_TOOLS }), suggest('How is the weather in Tokyo today?'))}
+          >
+            <Icon name="tool" /> Try a tool call
+          </button>
+        </li>
+      </ul>
     </div>
   );
 }

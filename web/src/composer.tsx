@@ -6,12 +6,23 @@ import { send, stop } from './answers';
 import type { MediaRef, Thinking } from './conversation';
 import { Icon } from './icons';
 import { MediaRow } from './media_row';
-import { change_settings, current_settings, notify, state, use_state } from './state';
+import { change_settings, changed, current_settings, notify, state, use_state } from './state';
 import { add_media, media_kind } from './storage';
 import { Strip } from './strip';
 
 // What is written but not sent, by conversation.
 const drafts = new Map<string, { text: string; media: MediaRef[] }>();
+
+// Puts a question into the box for the reader to send.
+export function suggest(text: string): void {
+  drafts.set(state.current, { text, media: [] });
+  changed();
+  document.getElementById('message')?.focus();
+}
+
+export function pick_files(): void {
+  document.querySelector<HTMLInputElement>('.composer input[type=file]')?.click();
+}
 
 export function Composer({ edit_last }: { edit_last: () => void }) {
   const { current, live, info } = use_state();
@@ -19,7 +30,6 @@ export function Composer({ edit_last }: { edit_last: () => void }) {
   const [, redraw] = useState(0);
   const [dragging, set_dragging] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
   const answering = live.has(current);
 
   const change = (part: Partial<typeof draft>) => {
@@ -100,12 +110,11 @@ export function Composer({ edit_last }: { edit_last: () => void }) {
             disabled={!sees}
             title={sees ? 'Attach pictures or clips' : 'This model does not see pictures'}
             aria-label="Attach pictures or clips"
-            onClick={() => picker.current?.click()}
+            onClick={pick_files}
           >
             <Icon name="attach" />
           </button>
           <input
-            ref={picker}
             type="file"
             hidden
             multiple

@@ -39,20 +39,17 @@ export function Icon({ name }: { name: IconName }) {
   );
 }
 
-// A bar-tailed godwit on the mud: long bill a little upturned, long legs.
+// A bar-tailed godwit on the mud: long bill, a little upturned, and long legs.
 export function Bird({ size }: { size: number }) {
   return (
-    <svg class="bird" width={size} height={size} viewBox="0 0 64 64" aria-hidden="true">
-      <path
-        class="bird-legs"
-        d="M30.5 43.5 29 57M36.5 42.5 38.5 57M29 57h-3.6M29 57h3M38.5 57h-3.4M38.5 57h3"
-      />
+    <svg class="bird" width={size} height={size} viewBox="0 0 72 66" aria-hidden="true">
+      <path class="bird-legs" d="M27.5 42 26 61M34 41 36.5 61M22.5 61h6.500M33 61h6.5" />
       <path
         class="bird-body"
-        d="M5.5 33.5c6-2.2 9.8-6 16.3-7.6 5-1.2 9.400-.9 13-3.300 2.700-1.800 3-5 4.500-7.600 1.500-2.700 4.300-4.300 7.300-3.900 2.500.3 4.300 1.800 5.100 3.800 3.600.9 7 1 10.900-.4-3.300 2.700-7 3.300-11 2.900-.9 2.300-2.500 3.300-3.300 5.700-1.400 4.300-1.400 9.700-4.700 14-3.300 4.300-9.200 6.600-15.700 6.200-6-.4-9.900-3.300-13.300-6.300-2.700-2.300-5.600-3-9.100-3.500z"
+        d="M3.5 32C10 30 13.5 26 20 24c5.5-1.7 10.5-1 14-3.2 3-1.9 3-5.3 4.6-7.7 1.8-2.7 5-3.7 7.7-2.3 1.9 1 2.7 2.7 2.9 4.5 7.3-.2 13.8-1.2 20.6-4.7-6.3 5.1-13.3 7.2-20.9 7.4-1.3 2.5-3 4-3.9 6.9-1.4 4.7-1.2 9.7-5.5 14-4 4-10 5.4-15.5 4.100C16.5 41.2 12.5 36 3.5 32z"
       />
-      <path class="bird-wing" d="M12 35.500c6.500-1.400 9.500-4.500 15-5.200 3.600-.5 6.200.4 8.600 1.900-2.700 4-7.300 6.400-12.600 6-4.400-.4-7.300-2-11-2.700z" />
-      <circle class="bird-eye" cx="46.800" cy="14.900" r="1.150" />
+      <path class="bird-wing" d="M10.5 33.600c6.5-1.7 9-5 14.5-5.9 4-.6 7 .2 9.5 1.9-2.5 4.9-7.5 7.6-13 7.2-4.3-.3-7.3-1.8-11-3.200z" />
+      <circle class="bird-eye" cx="44.7" cy="14.3" r="1.1" />
     </svg>
   );
 }

@@ -1,10 +1,10 @@
 // Ctrl+K: begin something, or find a conversation, without the mouse.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { matches } from './conversation';
 import { Icon, type IconName } from './icons';
 import { by_time } from './sidebar';
-import { go, new_chat, set, set_theme, state, use_state } from './state';
+import { go, new_chat, set, set_now, set_theme, state, use_state } from './state';
 
 interface Entry {
   icon: IconName;
@@ -27,7 +27,7 @@ export function Palette() {
   const [query, set_query] = useState('');
   const [at, set_at] = useState(0);
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
 
   const wanted = query.toLowerCase();
   const entries: Entry[] = [
@@ -104,6 +104,6 @@ export function Palette() {
 export function global_keys(event: KeyboardEvent): void {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
     event.preventDefault();
-    set({ palette_open: !state.palette_open });
+    set_now({ palette_open: !state.palette_open });
   }
 }

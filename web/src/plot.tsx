@@ -11,7 +11,7 @@ const W = 560;
 const H = 240;
 const LEFT = 52;
 const BOTTOM = 34;
-const TOP = 14;
+const TOP = 28;
 const RIGHT = 14;
 
 // 1, 2 or 5 times a power of ten, about four of them up to `most`.
@@ -75,7 +75,7 @@ export function Plot(props: { title: string; x: string; y: string; points: Point
           <text key={x} x={px(x)} y={H - BOTTOM + 16} text-anchor="middle">{compact(x)}</text>
         ))}
         <text x={W - RIGHT} y={H - 2} text-anchor="end">{props.x}</text>
-        <text x={0} y={TOP - 3}>{props.y}</text>
+        <text x={0} y={11}>{props.y}</text>
         {points.map((p, i) => (
           <circle key={i} class="point" cx={px(p.x)} cy={py(p.y)} r={3.2}>
             <title>{p.label}</title>

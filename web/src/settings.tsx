@@ -25,11 +25,12 @@ const SAMPLING: NumberField[] = [
   { key: 'seed', label: 'Seed', hint: 'the same again', least: 0, most: Number.MAX_SAFE_INTEGER, step: 1 },
 ];
 
-const EXAMPLE_TOOLS = [
+const EXAMPLES = [
   tool('get_weather', 'Current weather of a city', { city: ['string', 'Name of the city'] }),
   tool('get_time', 'Local time of a city', { city: ['string', 'Name of the city'] }),
   tool('multiply', 'Multiply two numbers', { a: ['integer', 'First factor'], b: ['integer', 'Second factor'] }),
 ];
+export const EXAMPLE_TOOLS = JSON.stringify(EXAMPLES, null, 2);
 
 function tool(name: string, description: string, fields: Record<string, [string, string]>) {
   const properties = Object.fromEntries(
@@ -192,7 +193,7 @@ function ToolsField({ text }: { text: string }) {
             Clear
           </button>
         )}
-        <button class="button" onClick={() => change_settings({ tools: JSON.stringify(EXAMPLE_TOOLS, null, 2) })}>
+        <button class="button" onClick={() => change_settings({ tools: EXAMPLE_TOOLS })}>
           Example tools
         </button>
       </div>

@@ -1,6 +1,6 @@
 // The page's state and everything that changes it. Components read `state` and are drawn again when
 // it is told to have changed; conversations are replaced, never written into.
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 
 import { server_info, type ServerInfo } from './api';
 import { ApiError } from './api';
@@ -107,6 +107,12 @@ export function changed(): void {
   frame = document.hidden ? window.setTimeout(draw, 200) : requestAnimationFrame(draw);
 }
 
+// What takes the next key press has to be there at once.
+export function set_now(change: Partial<State>): void {
+  Object.assign(state, change);
+  for (const listener of listeners) listener();
+}
+
 export function set(change: Partial<State>): void {
   Object.assign(state, change);
   changed();
@@ -114,7 +120,8 @@ export function set(change: Partial<State>): void {
 
 export function use_state(): State {
   const [, redraw] = useState(0);
-  useEffect(() => {
+  // Before the browser goes on: a change between drawing and listening would be lost.
+  useLayoutEffect(() => {
     const listener = () => redraw((n) => n + 1);
     listeners.add(listener);
     return () => void listeners.delete(listener);
@@ -137,27 +144,29 @@ export function notify(text: string, action?: Notice['action']): void {
 
 const unsaved = new Set<string>();
 let save_timer = 0;
+let saved_at = 0;
 const tabs = new BroadcastChannel('godwit');
 
 export function put(conversation: Conversation): void {
   state.conversations.set(conversation.id, conversation);
   unsaved.add(conversation.id);
-  save_timer ||= window.setTimeout(() => void save(), 600);
+  // At once, and while an answer grows not more often than that.
+  const wait = saved_at + 600 - performance.now();
+  if (wait <= 0) void save();
+  else save_timer ||= window.setTimeout(() => void save(), wait);
   changed();
 }
 
 export async function save(): Promise<void> {
   clearTimeout(save_timer);
   save_timer = 0;
+  saved_at = performance.now();
   const ids = [...unsaved];
   unsaved.clear();
   try {
-    for (const id of ids) {
-      const conversation = state.conversations.get(id);
-      if (!conversation) continue;
-      await put_conversation(conversation);
-      tabs.postMessage(id);
-    }
+    const found = ids.map((id) => state.conversations.get(id)).filter((one) => one !== undefined);
+    await Promise.all(found.map(put_conversation));
+    for (const id of ids) tabs.postMessage(id);
   } catch {
     notify('This browser does not let the page keep conversations; they end with this tab.');
   }

@@ -19,6 +19,7 @@ interface StoredMedia {
 }
 
 let opened: Promise<IDBDatabase> | null = null;
+let database_now: IDBDatabase | null = null;
 
 function database(): Promise<IDBDatabase> {
   opened ??= new Promise((resolve, reject) => {
@@ -28,19 +29,21 @@ function database(): Promise<IDBDatabase> {
       request.result.createObjectStore('media', { keyPath: 'id' });
       request.result.createObjectStore('speeds', { keyPath: 'id', autoIncrement: true });
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => resolve((database_now = request.result));
     request.onerror = () => reject(request.error);
   });
   return opened;
 }
 
+// Without waiting once the database is open: a page that is being left gets no second turn.
 async function run<T>(
   store: string,
   mode: IDBTransactionMode,
   work: (store: IDBObjectStore) => IDBRequest<T>,
 ): Promise<T> {
-  const transaction = (await database()).transaction(store, mode);
+  const transaction = (database_now ?? (await database())).transaction(store, mode);
   const request = work(transaction.objectStore(store));
+  if (mode === 'readwrite') transaction.commit();
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve(request.result);
     transaction.onerror = () => reject(transaction.error);
