@@ -20,6 +20,7 @@ struct ModelOptions {
   int threads = 0;
   int64_t context = 0;
   std::string kv_type = "f16";
+  std::string history = "kept";
   bool no_prefix_cache = false;
   bool verbose = false;
 };

@@ -21,6 +21,10 @@ void add_model_flags(CLI::App& app, ModelOptions& o) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   app.add_option("--kv", o.kv_type, "type of the attention cache: f32, f16, bf16, q8")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8"}));
+  app.add_option(
+         "--history", o.history,
+         "kept: earlier turns as they were generated; official: as the template strips them")
+      ->check(CLI::IsMember({"kept", "official"}));
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "compute every prompt from its first token");
   app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
 }
@@ -141,7 +145,7 @@ class Program {
                         [this] { return chat_command(chat_); });
     add_model_flags(*sub, chat_.model);
     add_answer_flags(*sub, chat_.answer);
-    sub->add_option("--history", chat_.history_file,
+    sub->add_option("--history-file", chat_.history_file,
                     "file that keeps the lines typed (default: ~/.local/state/godwit/history)");
   }
 

@@ -174,6 +174,7 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.threads = options.threads;
   engine.context = options.context;
   engine.kv_type = options.kv_type;
+  engine.history = options.history;
   engine.prefix_cache = !options.no_prefix_cache;
   engine.max_sequences = 1;
   return engine;

@@ -199,9 +199,11 @@ PrepareContext EngineImpl::prepare_context() {
 void EngineImpl::prepare_one(Waiting waiting) {
   auto prepared = prepare(prepare_context(), waiting.request);
   if (!prepared) {
+    {
+      const std::lock_guard lock(mutex_);
+      --preparing_;  // before the client can know, so that the counts are never behind an answer
+    }
     push_error(*waiting.channel, std::move(prepared.error()));
-    const std::lock_guard lock(mutex_);
-    --preparing_;
     return;
   }
   auto sequence = std::make_unique<Sequence>(std::move(*prepared), waiting.channel, *tokenizer_,

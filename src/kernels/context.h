@@ -1,4 +1,5 @@
-// Context: what every operation needs: the compute pool and the kernels of the chosen instruction set.
+// Context: what every operation needs: the compute pool and the kernels of the chosen instruction
+// set.
 #pragma once
 
 #include "base/compute_pool.h"

@@ -11,8 +11,9 @@ namespace {
 
 // The instruction set that each namespace of kernels.def stands for.
 namespace isa_of {
-constexpr Isa scalar = Isa::kScalar, avx2 = Isa::kAvx2, avx_vnni = Isa::kAvxVnni, avx512 = Isa::kAvx512,
-              avx512_vnni = Isa::kAvx512Vnni, neon = Isa::kNeon, neon_dot = Isa::kNeonDot;
+constexpr Isa scalar = Isa::kScalar, avx2 = Isa::kAvx2, avx_vnni = Isa::kAvxVnni,
+              avx512 = Isa::kAvx512, avx512_vnni = Isa::kAvx512Vnni, neon = Isa::kNeon,
+              neon_dot = Isa::kNeonDot;
 }  // namespace isa_of
 
 constexpr KernelVersion kVersions[] = {
@@ -23,11 +24,15 @@ constexpr KernelVersion kVersions[] = {
 // The next lower instruction set, whose kernels stand in for missing ones.
 Isa below(Isa isa) {
   switch (isa) {
-    case Isa::kAvx512Vnni: return Isa::kAvx512;
+    case Isa::kAvx512Vnni:
+      return Isa::kAvx512;
     case Isa::kAvx512:
-    case Isa::kAvxVnni: return Isa::kAvx2;
-    case Isa::kNeonDot: return Isa::kNeon;
-    default: return Isa::kScalar;
+    case Isa::kAvxVnni:
+      return Isa::kAvx2;
+    case Isa::kNeonDot:
+      return Isa::kNeon;
+    default:
+      return Isa::kScalar;
   }
 }
 

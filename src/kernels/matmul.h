@@ -1,8 +1,9 @@
 // Products of activations with weights: y = x · Wᵀ, for any stored type.
 //
-// Weights are packed once for the machine's kernels. Plain types (F32, F16, BF16) multiply in f32; block types multiply
-// int8 activations (quantised here, per 32 values of a row) with integer dot products. One output element is summed in the same
-// order whatever the number of rows, of threads, or of products in the call: batch companions never change a bit.
+// Weights are packed once for the machine's kernels. Plain types (F32, F16, BF16) multiply in f32;
+// block types multiply int8 activations (quantised here, per 32 values of a row) with integer dot
+// products. One output element is summed in the same order whatever the number of rows, of threads,
+// or of products in the call: batch companions never change a bit.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +16,13 @@
 
 namespace godwit::kernels {
 
-// A weight matrix [rows, columns] in the tile order of one instruction set (layouts are drawn in pack.cpp).
+// A weight matrix [rows, columns] in the tile order of one instruction set (layouts are drawn in
+// pack.cpp).
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  // Copies `weight` (rank 2, or rank 3 for stacked experts read as [experts · rows, columns]) into packed form on all cores.
+  // Copies `weight` (rank 2, or rank 3 for stacked experts read as [experts · rows, columns]) into
+  // packed form on all cores.
   static PackedMatrix pack(const Context& context, const tensor::TensorView& weight);
 
   int64_t rows() const { return rows_; }
@@ -41,17 +44,20 @@ class PackedMatrix {
 
 struct Product {
   const PackedMatrix* weight = nullptr;
-  int64_t first_row = 0, row_count = -1;  // a slice of the weight's rows (an expert); −1: all. Multiples of 16, or the end
-  tensor::MatrixView out;                 // [x.rows, row_count]
-  bool add = false;                       // out += x · Wᵀ instead of =
-  const float* bias = nullptr;            // [row_count], added once; null: none
+  int64_t first_row = 0,
+          row_count =
+              -1;  // a slice of the weight's rows (an expert); −1: all. Multiples of 16, or the end
+  tensor::MatrixView out;       // [x.rows, row_count]
+  bool add = false;             // out += x · Wᵀ instead of =
+  const float* bias = nullptr;  // [row_count], added once; null: none
 };
 
 // Scratch that matmul needs for x of up to `rows` × `columns`.
 size_t matmul_scratch_bytes(int64_t rows, int64_t columns);
 
-// All products share x and one pass over the threads. Every weight has x.columns columns. No allocation. `name` is for traces.
-void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const Product> products, std::span<std::byte> scratch,
-            const char* name = "matmul");
+// All products share x and one pass over the threads. Every weight has x.columns columns. No
+// allocation. `name` is for traces.
+void matmul(const Context& context, tensor::ConstMatrixView x, std::span<const Product> products,
+            std::span<std::byte> scratch, const char* name = "matmul");
 
 }  // namespace godwit::kernels

@@ -1,16 +1,18 @@
-// Small operations of the mixture of experts; their cost does not show beside the products around them.
+// Small operations of the mixture of experts; their cost does not show beside the products around
+// them.
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/ops.h"
 #include "base/trace.h"
+#include "kernels/ops.h"
 #include "kernels/split.h"
 
 namespace godwit::kernels {
 namespace {
 
-// One row of choose_experts. Softmax rises with the logit, so the largest logits are found first and only they are needed
-// apart from the sum, which cancels: w_i = exp(l_i − m) / Σ over the chosen.
+// One row of choose_experts. Softmax rises with the logit, so the largest logits are found first
+// and only they are needed apart from the sum, which cancels: w_i = exp(l_i − m) / Σ over the
+// chosen.
 void choose_row(const float* logits, int64_t experts, int count, int32_t* chosen, float* weight) {
   for (int found = 0; found < count; ++found) {
     int32_t best = -1;
@@ -35,7 +37,8 @@ void sigmoid(const Context& context, MatrixView x) {
   });
 }
 
-void choose_experts(const Context& context, ConstMatrixView logits, int count, int32_t* chosen, float* weight) {
+void choose_experts(const Context& context, ConstMatrixView logits, int count, int32_t* chosen,
+                    float* weight) {
   const TraceScope scope("choose_experts");
   for_rows(context, logits.rows, logits.columns * count * 2, [&](int64_t t) {
     choose_row(logits.row(t), logits.columns, count, chosen + t * count, weight + t * count);

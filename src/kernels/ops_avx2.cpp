@@ -6,7 +6,8 @@
 #define VEC_FN [[maybe_unused, gnu::always_inline]] static inline
 
 namespace godwit::kernels::avx2 {
-// clang-format off: the order matters
+// The order matters.
+// clang-format off
 #include "kernels/vec_avx2.h"
 #include "kernels/vec_math.inl"
 #include "kernels/rows.inl"

@@ -6,7 +6,8 @@
 #define VEC_FN [[maybe_unused, gnu::always_inline]] static inline
 
 namespace godwit::kernels::avx512 {
-// clang-format off: the order matters
+// The order matters.
+// clang-format off
 #include "kernels/vec_avx512.h"
 #include "kernels/vec_math.inl"
 #include "kernels/rows.inl"

@@ -6,7 +6,8 @@
 #define VEC_FN [[maybe_unused, gnu::always_inline]] static inline
 
 namespace godwit::kernels::neon {
-// clang-format off: the order matters
+// The order matters.
+// clang-format off
 #include "kernels/vec_neon.h"
 #include "kernels/vec_math.inl"
 #include "kernels/rows.inl"

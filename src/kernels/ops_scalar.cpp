@@ -7,7 +7,8 @@
 #define VEC_FN [[maybe_unused]] static inline
 
 namespace godwit::kernels::scalar {
-// clang-format off: the order matters
+// The order matters.
+// clang-format off
 #include "kernels/vec_scalar.h"
 #include "kernels/rows.inl"
 #include "kernels/gemm.inl"

@@ -449,8 +449,8 @@ void check_text(const TextConfig& text, Faults& faults) {
   in_range("head_dim", text.head_dim, 2, 4096);
   in_range("linear_num_key_heads", text.linear_key_heads, 1, 4096);
   in_range("linear_num_value_heads", text.linear_value_heads, 1, 4096);
-  in_range("linear_key_head_dim", text.linear_key_dim, 1, 4096);
-  in_range("linear_value_head_dim", text.linear_value_dim, 1, 4096);
+  in_range("linear_key_head_dim", text.linear_key_dim, 1, 512);
+  in_range("linear_value_head_dim", text.linear_value_dim, 1, 512);
   in_range("linear_conv_kernel_dim", text.conv_kernel, 4, 4);
   in_range("max_position_embeddings", text.max_context, 1, 1 << 30);
   in_range("mtp_num_hidden_layers", text.mtp_layers, 0, 1);
@@ -472,6 +472,12 @@ void check_text(const TextConfig& text, Faults& faults) {
   divides("linear_num_value_heads", text.linear_value_heads, "linear_num_key_heads",
           text.linear_key_heads);
   divides("rotary_dim", text.rope.rotary_dim, "pairs", 2);
+  // What the kernels are written for (kernels/attention.cpp, kernels/delta_rule.cpp).
+  divides("head_dim", text.head_dim, "a vector", 16);
+  divides("linear_key_head_dim", text.linear_key_dim, "a vector", 16);
+  divides("linear_value_head_dim", text.linear_value_dim, "a vector", 16);
+  in_range("num_attention_heads of one key head",
+           text.num_kv_heads > 0 ? text.num_attention_heads / text.num_kv_heads : 1, 1, 32);
   faults.expect(text.rms_norm_eps > 0 && text.rms_norm_eps < 1,
                 fmt::format("rms_norm_eps: expected 0 … 1, found {}", text.rms_norm_eps));
   const RopeConfig& rope = text.rope;

@@ -1,8 +1,7 @@
 #include "tensor/view.h"
 
-#include <sys/mman.h>
-
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 namespace godwit::tensor {
 
@@ -19,7 +18,8 @@ void* allocate_aligned(size_t bytes) {
   const size_t rounded = (bytes + 63) / 64 * 64;
   void* data = nullptr;  // not aligned_alloc: it wants sizes that are multiples of the alignment
   CHECK_MSG(posix_memalign(&data, alignment, rounded ? rounded : 64) == 0, "out of memory");
-  if (huge) madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: failing is no error
+  if (huge)
+    madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: failing is no error
   return data;
 }
 

@@ -12,21 +12,24 @@ namespace godwit::text {
 
 using checkpoint::Json;
 
-// Bytes of a picture or clip, shared so that a request can be copied. For a clip: either an encoded video file, or
-// decoded-to-be frames (picture files) with a rate.
+// Bytes of a picture or clip, shared so that a request can be copied. For a clip: either an encoded
+// video file, or decoded-to-be frames (picture files) with a rate.
 struct MediaBytes {
-  std::string name;                                    // for messages: file name or "image 2"
-  std::shared_ptr<const std::string> bytes;            // encoded picture or video file
-  std::vector<std::shared_ptr<const std::string>> frames;  // clip as picture files, in order; `bytes` is then null
-  double frames_per_second = 2;                        // of `frames`
+  std::string name;                          // for messages: file name or "image 2"
+  std::shared_ptr<const std::string> bytes;  // encoded picture or video file
+  std::vector<std::shared_ptr<const std::string>>
+      frames;                    // clip as picture files, in order; `bytes` is then null
+  double frames_per_second = 2;  // of `frames`
 };
 
 struct ContentPart {
-  // kUnknown: nothing that a template takes (`text` says what was found); both renderers refuse it, each in its words.
+  // kUnknown: nothing that a template takes (`text` says what was found); both renderers refuse it,
+  // each in its words.
   enum class Kind { kText, kImage, kVideo, kUnknown };
   Kind kind = Kind::kText;
-  std::string text;                          // kText, kUnknown
-  std::shared_ptr<const MediaBytes> media;   // kImage, kVideo; null when only the prompt's text is wanted
+  std::string text;  // kText, kUnknown
+  std::shared_ptr<const MediaBytes>
+      media;  // kImage, kVideo; null when only the prompt's text is wanted
 };
 
 struct ToolCall {
@@ -37,12 +40,13 @@ struct ToolCall {
 
 struct ChatMessage {
   std::string role;  // system, developer, user, assistant, tool
-  bool content_is_parts = false;      // the client sent a list; templates treat "" and [] alike but errors differ
+  bool content_is_parts =
+      false;  // the client sent a list; templates treat "" and [] alike but errors differ
   bool content_is_null = false;
-  std::vector<ContentPart> content;   // one kText part if the client sent a string
+  std::vector<ContentPart> content;              // one kText part if the client sent a string
   std::optional<std::string> reasoning_content;  // also from `reasoning` or `thinking`
   std::vector<ToolCall> tool_calls;
-  std::string tool_call_id;           // role tool
+  std::string tool_call_id;  // role tool
 };
 
 }  // namespace godwit::text

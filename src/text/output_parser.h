@@ -1,5 +1,5 @@
-// OutputParser: generated tokens → reasoning, content, tool calls, as they arrive. Cut anywhere, the result is the same.
-// Rules: goldens/text/README.md (tool_calls.jsonl).
+// OutputParser: generated tokens → reasoning, content, tool calls, as they arrive. Cut anywhere,
+// the result is the same. Rules: goldens/text/README.md (tool_calls.jsonl).
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,12 @@ namespace godwit::text {
 
 struct ParserEvent {
   enum class Kind {
-    kReasoning,       // text
-    kContent,         // text
-    kToolCallBegin,   // index, text = name
-    kToolArguments,   // index, text = a piece of the JSON text of the arguments (all pieces joined are one JSON object)
-    kToolCallEnd,     // index
+    kReasoning,      // text
+    kContent,        // text
+    kToolCallBegin,  // index, text = name
+    kToolArguments,  // index, text = a piece of the JSON text of the arguments (all pieces joined
+                     // are one JSON object)
+    kToolCallEnd,    // index
   };
   Kind kind;
   int index = -1;
@@ -47,8 +48,8 @@ class OutputParser {
 
   // Plain text: markup is recognised by its spelling. Bytes may end inside a character.
   std::vector<ParserEvent> push_text(std::string_view bytes);
-  // Token-aware: markup counts only where `is_markup_token` (ids of <think>, </think>, <tool_call>, </tool_call>);
-  // the same spelling in ordinary tokens is text.
+  // Token-aware: markup counts only where `is_markup_token` (ids of <think>, </think>, <tool_call>,
+  // </tool_call>); the same spelling in ordinary tokens is text.
   std::vector<ParserEvent> push_token(std::string_view bytes, bool is_markup_token);
   std::vector<ParserEvent> finish();
   // After finish().

@@ -160,7 +160,9 @@ TEST(ModelGolden, AllFilesOpen) {
       ++opened;
     }
     for (std::filesystem::directory_iterator it(root + "/models", ignored), end; it != end; ++it) {
-      const auto model = open_model_files((it->path() / "model").string());
+      const std::string folder = (it->path() / "model").string();
+      if (!std::filesystem::exists(folder)) continue;  // a family whose weights are kept as GGUF
+      const auto model = open_model_files(folder);
       ASSERT_TRUE(model) << model.error().message;
       EXPECT_GT(model->tensors->names().size(), 20u);
       EXPECT_TRUE(model->generation_config);

@@ -49,7 +49,11 @@ class NanoServer : public testing::Test {
             {"temperature", 0},
             {"max_tokens", 60}};
   }
-  engine::EngineStats stats() { return models().states().front().engine->stats(); }
+  // All zero until the first request has loaded the model.
+  engine::EngineStats stats() {
+    const auto state = models().states().front();
+    return state.engine ? state.engine->stats() : engine::EngineStats{};
+  }
 
   Metrics metrics_;
   const Api api_;
