@@ -58,7 +58,9 @@ Status Bpe::add_merge(std::string_view joined, size_t left_size) {
   const std::string_view parts[] = {joined.substr(0, left_size), joined.substr(left_size), joined};
   for (int i = 0; i < 3; ++i) {
     tokens[i] = vocabulary_.find(parts[i]);
-    if (tokens[i] < 0) return bad_input("{} is not in the vocabulary", quoted(parts[i]));
+    if (tokens[i] >= 0) continue;
+    if (i == 2 && skip_merges_without_token_) return {};
+    return bad_input("{} is not in the vocabulary", quoted(parts[i]));
   }
   put({pair_of(tokens[0], tokens[1]), n_merges_++, tokens[2]});
   return {};

@@ -32,6 +32,9 @@ class Bpe {
   // joined token is not in the vocabulary. A pair that comes twice takes the later rank, as in the
   // reference.
   Status add_merge(std::string_view joined, size_t left_size);
+  // From here on a merge that joins to no token is passed over instead: it can never apply. (GGUF
+  // files of other makers have such merges; a tokenizer.json may not.)
+  void skip_merges_without_token() { skip_merges_without_token_ = true; }
 
   // Working memory of one caller, kept from piece to piece.
   struct Scratch {
@@ -77,6 +80,7 @@ class Bpe {
   std::array<int32_t, 256> byte_tokens_{};
   std::vector<Merge> merges_;  // open addressing, a power of two, at most half full
   uint32_t n_merges_ = 0;
+  bool skip_merges_without_token_ = false;
   // By token: do the merges lead to it from its own bytes? Found out when first asked, the same
   // answer in every thread.
   std::unique_ptr<std::atomic<uint8_t>[]> wholeness_;

@@ -59,6 +59,7 @@ Result<TokenizerParts> read_tokenizer(const checkpoint::GgufFile& file) {
   added.finish();
   TRY(Bpe bpe, Bpe::make(std::move(vocabulary), Bpe::WholeTokens::kByMerges));
   bpe.reserve_merges(merges->size());
+  bpe.skip_merges_without_token();
   for (size_t i = 0; i < merges->size(); ++i)
     if (auto status = add_merge_line((*merges)[i], bpe); !status)
       return in_context(fmt::format("tokenizer.ggml.merges[{}]", i), std::move(status.error()));
