@@ -50,6 +50,12 @@ class EngineImpl final : public Engine {
     std::shared_ptr<EventChannel> channel;
     Clock::time_point submitted;
   };
+  // What a Generation holds of its engine: it may be cancelled after the engine is gone.
+  struct Alive {
+    std::mutex mutex;
+    EngineImpl* engine;  // null: gone
+  };
+  void wake();  // the engine thread looks at the cancel flags
   Status open_store();
   void prepare_loop();
   void engine_loop();
@@ -58,6 +64,7 @@ class EngineImpl final : public Engine {
   static void push_error(EventChannel& channel, Error error);
 
   const EngineOptions options_;
+  const std::shared_ptr<Alive> alive_{new Alive{{}, this}};
   checkpoint::ModelFiles files_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   Conventions conventions_;
@@ -125,6 +132,10 @@ Status EngineImpl::open_store() {
 
 EngineImpl::~EngineImpl() {
   {
+    const std::lock_guard lock(alive_->mutex);
+    alive_->engine = nullptr;
+  }
+  {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
@@ -146,6 +157,12 @@ void EngineImpl::push_error(EventChannel& channel, Error error) {
   channel.push(std::move(event));
 }
 
+void EngineImpl::wake() {
+  const std::lock_guard lock(mutex_);
+  woken_ = true;
+  to_run_.notify_one();
+}
+
 Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request) {
   const int prompts =
       !request.messages.empty() + request.raw_text.has_value() + request.raw_ids.has_value();
@@ -160,10 +177,9 @@ Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request
       ++refused_;
       return failed("the queue is full: {} requests are waiting", waiting);
     }
-    channel->set_wake([this] {
-      const std::lock_guard wake_lock(mutex_);
-      woken_ = true;
-      to_run_.notify_one();
+    channel->set_wake([alive = alive_] {
+      const std::lock_guard alive_lock(alive->mutex);
+      if (alive->engine) alive->engine->wake();
     });
     waiting_.push_back({std::move(request), channel, Clock::now()});
   }
