@@ -27,9 +27,9 @@ void add_metadata(const checkpoint::GgufFile& file, std::string& text) {
   for (const auto& [key, value] : file.metadata()) {
     if (key.starts_with("tokenizer.")) continue;  // tokens are the key of what is cached
     std::visit(
-        [&](const auto& v) {
+        [&text, &name = key](const auto& v) {
           if constexpr (!std::is_same_v<std::decay_t<decltype(v)>, checkpoint::GgufArray>)
-            text += fmt::format("{} {}\n", key, v);
+            text += fmt::format("{} {}\n", name, v);
         },
         value);
   }
