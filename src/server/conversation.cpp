@@ -239,6 +239,20 @@ Status apply_tool_choice(const Json* choice, const std::string& path, std::vecto
       choice->is_string() ? choice->as_string().substr(0, 40) : std::string(kind_name(*choice)));
 }
 
+Result<Json> read_flat_function(Fields& tool, std::string_view schema_key) {
+  bool strict = false;
+  TRY_STATUS(tool.read("strict", strict));
+  if (strict) return bad_input("{}: strict tools are not supported yet", tool.path_of("strict"));
+  TRY(const std::string name, tool.require_string("name"));
+  std::string description;
+  TRY_STATUS(tool.read("description", description));
+  TRY_STATUS(tool.find_object(schema_key));
+  Json function = Json::object({{"name", value(name)}});
+  if (!description.empty()) function.set("description", value(description));
+  if (const Json* schema = tool.find(schema_key)) function.set("parameters", *schema);
+  return Json::object({{"type", value("function")}, {"function", std::move(function)}});
+}
+
 Status check_response_format(const Json* format, const std::string& path) {
   if (!format) return {};
   TRY(Fields fields, Fields::of(*format, path));

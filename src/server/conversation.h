@@ -27,6 +27,9 @@ Result<text::ContentPart> read_part(const Json& part, const std::string& path,
 Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path);
 // "auto", "none", "required", {"type": "function", …}; "none" empties `tools`.
 Status apply_tool_choice(const Json* choice, const std::string& path, std::vector<Json>& tools);
+// {name, description, SCHEMA_KEY: schema} → {type: function, function: {name, description,
+// parameters}}; strict ones are refused.
+Result<Json> read_flat_function(Fields& tool, std::string_view schema_key);
 // {"type": "text"} is nothing; json_object and json_schema are refused.
 Status check_response_format(const Json* format, const std::string& path);
 

@@ -179,17 +179,8 @@ Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
       log_info("{}: {}: a tool of type '{}' is ignored", kRoute, tool.path(), type.substr(0, 40));
       continue;
     }
-    bool strict = false;
-    TRY_STATUS(tool.read("strict", strict));
-    if (strict) return bad_input("{}: strict tools are not supported yet", tool.path_of("strict"));
-    TRY(const std::string name, tool.require_string("name"));
-    std::string description;
-    TRY_STATUS(tool.read("description", description));
-    TRY_STATUS(tool.find_object("parameters"));
-    Json function = Json::object({{"name", value(name)}});
-    if (!description.empty()) function.set("description", value(description));
-    if (const Json* parameters = tool.find("parameters")) function.set("parameters", *parameters);
-    tools.push_back(Json::object({{"type", value("function")}, {"function", std::move(function)}}));
+    TRY(Json function, read_flat_function(tool, "parameters"));
+    tools.push_back(std::move(function));
   }
   return {};
 }
