@@ -91,9 +91,9 @@ struct Head {
   }
 };
 
-void run_steps(const Head& head, float* state) {
+void run_steps(const Head& head, int64_t first, float* state) {
   float q[kMaxDim], k[kMaxDim], delta[kMaxDim];
-  for (int64_t t = 0; t < head.qkv.rows; ++t) {
+  for (int64_t t = first; t < head.qkv.rows; ++t) {
     head.normalise(t, q, k);
     head.table.delta_step(q, k, head.v(t), head.beta.row(t)[head.index],
                           std::exp(head.log_decay.row(t)[head.index]), state, head.shape.key_dim,
@@ -170,12 +170,13 @@ void run_chunk(const Head& head, int64_t t, int64_t c, const ChunkScratch& s) {
              head.shape.state_stride());
 }
 
-void run_chunks(const Head& head, float* state, const ChunkScratch& scratch) {
+// The first `rows` of them.
+void run_chunks(const Head& head, int64_t rows, float* state, const ChunkScratch& scratch) {
   const int64_t value_dim = head.shape.value_dim, stride = head.shape.state_stride();
   for (int64_t r = 0; r < head.shape.key_dim; ++r)
     std::copy_n(state + r * value_dim, value_dim, scratch.state + r * stride);
-  for (int64_t t = 0; t < head.qkv.rows; t += kChunk)
-    run_chunk(head, t, std::min(kChunk, head.qkv.rows - t), scratch);
+  for (int64_t t = 0; t < rows; t += kChunk)
+    run_chunk(head, t, std::min(kChunk, rows - t), scratch);
   for (int64_t r = 0; r < head.shape.key_dim; ++r)
     std::copy_n(scratch.state + r * stride, value_dim, state + r * value_dim);
 }
@@ -194,7 +195,10 @@ void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView bet
   const Shape dims{shape.key_dim, shape.value_dim};
   CHECK(dims.key_dim <= kMaxDim && dims.value_dim <= kMaxDim && dims.key_dim % 16 == 0 &&
         dims.value_dim % 16 == 0);
-  const bool stepwise = qkv.rows <= kStepwise;
+  // The rest of a long call goes as it would alone, so that a call may be cut at multiples of
+  // kChunk and gives the same bits.
+  const int64_t rest = qkv.rows % kChunk,
+                in_chunks = rest <= kStepwise ? qkv.rows - rest : qkv.rows;
   const int threads = context.pool ? context.pool->threads() : 1;
   CHECK(scratch.size() >= delta_rule_scratch_bytes(threads, qkv.rows, shape));
   const int64_t entry = dims.key_dim + dims.value_dim + 1;
@@ -217,11 +221,13 @@ void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView bet
                              .factor_stride = shape.value_heads * entry,
                              .query_scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim))};
              float* head_state = state + h * dims.key_dim * dims.value_dim;
-             if (stepwise) return run_steps(head, head_state);
-             run_chunks(head, head_state,
-                        ChunkScratch(reinterpret_cast<float*>(scratch.data()) +
-                                         worker * ChunkScratch::floats(dims),
-                                     dims));
+             if (in_chunks > 0) {
+               run_chunks(head, in_chunks, head_state,
+                          ChunkScratch(reinterpret_cast<float*>(scratch.data()) +
+                                           worker * ChunkScratch::floats(dims),
+                                       dims));
+             }
+             run_steps(head, in_chunks, head_state);
            });
 }
 

@@ -137,6 +137,19 @@ TEST_P(DeltaRuleTest, AFewTokensAtOnceHaveTheBitsOfSingleOnes) {
   EXPECT_TRUE(same_bits(together.factors, alone.factors));
 }
 
+TEST_P(DeltaRuleTest, CutsBetweenChunksDoNotChangeABit) {
+  for (int64_t tokens : {65, 72, 80, 81, 96, 127}) {
+    const Case c = make_case(kReal, tokens, 12);
+    const Result whole = run(context(), c);
+    for (const auto& cuts : {std::vector<int64_t>{64}, {32}, {32, 64}}) {
+      const Result found = run(context(), c, cuts);
+      EXPECT_TRUE(same_bits(found.out, whole.out) && same_bits(found.state, whole.state) &&
+                  same_bits(found.factors, whole.factors))
+          << tokens;
+    }
+  }
+}
+
 TEST_P(DeltaRuleTest, ReplayingTheLogLeavesTheSameState) {
   const Case c = make_case(kReal, 9, 8);
   const int64_t entry = kReal.value_heads * (kReal.key_dim + kReal.value_dim + 1);
