@@ -1,6 +1,7 @@
 #include "engine/engine_core.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/check.h"
@@ -17,6 +18,16 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
           .max_sequences = options.max_sequences,
           .page_tokens = kPageTokens,
           .grain = grain};
+}
+
+// A vector of the same direction and length 1.
+std::vector<float> normalised(const std::vector<double>& values) {
+  double sum = 0;
+  for (double v : values) sum += v * v;
+  const double scale = sum > 0 ? 1 / std::sqrt(sum) : 0;
+  std::vector<float> result;
+  for (double v : values) result.push_back(static_cast<float>(v * scale));
+  return result;
 }
 
 }  // namespace
@@ -58,24 +69,70 @@ void EngineCore::step() {
   drop_cancelled();
   admit();
   std::vector<Runner::Work> work = reserve_step();
-  if (!work.empty()) {
-    for (const Runner::Work& item : work)
-      item.sequence->timings.vision += runner_.encode_media(item);
-    const auto begin = Clock::now();
-    const bool prefill =
-        std::any_of(work.begin(), work.end(), [](const auto& w) { return w.count > 1; });
-    runner_.run(work);
-    (prefill ? stats_.prefill_seconds : stats_.decode_seconds) += seconds_since(begin);
-    size_t row = 0;
-    for (const Runner::Work& item : work) {
-      after_share(item);
-      if (item.wants_logits) take_token(*item.sequence, runner_.logits(row++));
+  // In one forward(), unless several texts are scored: rows of logits are few.
+  for (auto first = work.begin(); first != work.end();) {
+    auto last = first;
+    for (int64_t rows = 0; last != work.end(); ++last) {
+      rows += last->logits;
+      if (rows > parts_.settings.workspace.max_logit_rows) break;
     }
+    run({first, last});
+    first = last;
   }
 #ifdef GODWIT_CHECKED
   verify();
 #endif
   update_stats();
+}
+
+void EngineCore::run(std::span<const Runner::Work> work) {
+  for (const Runner::Work& item : work) item.sequence->timings.vision += runner_.encode_media(item);
+  const auto begin = Clock::now();
+  const bool prefill =
+      std::any_of(work.begin(), work.end(), [](const auto& w) { return w.count > 1; });
+  runner_.run(work);
+  (prefill ? stats_.prefill_seconds : stats_.decode_seconds) += seconds_since(begin);
+  size_t row = 0;
+  for (size_t i = 0; i < work.size(); ++i) {
+    Sequence& sequence = *work[i].sequence;
+    after_share(work[i]);
+    const int64_t done = sequence.memory->length();
+    const bool is_whole = done == sequence.length();
+    const size_t first_row = row;
+    row += static_cast<size_t>(work[i].logits);
+    switch (sequence.prompt.task) {
+      case Task::kGenerate:
+        if (is_whole) take_token(sequence, runner_.logits(first_row));
+        break;
+      case Task::kEmbed:
+        pool_rows(sequence, runner_.hidden(i));
+        if (is_whole) finish(sequence, FinishReason::kStop);
+        break;
+      case Task::kScore:
+        take_scores(sequence, done - work[i].logits, first_row);
+        if (is_whole) finish(sequence, FinishReason::kStop);
+        break;
+    }
+  }
+}
+
+void EngineCore::pool_rows(Sequence& sequence, tensor::ConstMatrixView rows) {
+  sequence.pooled.resize(rows.columns, 0);
+  if (sequence.prompt.pooling == Pooling::kLast) {
+    std::copy_n(rows.row(rows.rows - 1), rows.columns, sequence.pooled.begin());
+    return;
+  }
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    for (int64_t c = 0; c < rows.columns; ++c) sequence.pooled[c] += rows.row(r)[c];
+  }
+}
+
+// Row `row` of the logits is that of position `first`, which tells of the token after it.
+void EngineCore::take_scores(Sequence& sequence, int64_t first, size_t row) {
+  for (int64_t i = first; i < std::min(sequence.memory->length(), sequence.length() - 1); ++i) {
+    sequence.scores.push_back(log_probabilities(runner_.logits(row++), sequence.ids[i + 1],
+                                                std::max(0, sequence.prompt.logprobs)));
+  }
 }
 
 void EngineCore::drop_cancelled() {
@@ -99,17 +156,23 @@ void EngineCore::start(Sequence& sequence) {
   }
   sequence.memory =
       std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_);
-  if (parts_.options.prefix_cache) attach_prefix(sequence);
+  const bool wants_all =
+      sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
+  if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
   scheduler_.started(sequence.id, sequence.memory->length());
   for (int64_t stop : sequence.branch_stops) scheduler_.add_stop(sequence.id, stop);
 }
 
 bool EngineCore::attach_prefix(Sequence& sequence) {
   const auto keys = sequence.keys(sequence.length());
-  if (files_) files_->restore(keys, sequence.length() - 1);
-  const cache::PrefixMatch match = tree_.find(keys, sequence.length() - 1);
-  const bool is_first = sequence.answer_tokens() == 0;
-  if (is_first) sequence.usage.reuse_note = reuse_note(sequence, match);
+  // Rows that the answer is made of must be computed.
+  const int64_t limit =
+      sequence.prompt.task == Task::kScore ? sequence.prompt.score_from - 1 : sequence.length() - 1;
+  if (files_) files_->restore(keys, limit);
+  const cache::PrefixMatch match = tree_.find(keys, limit);
+  const bool is_first = !sequence.was_looked_up;
+  sequence.was_looked_up = true;
+  if (is_first) explain_reuse(sequence, match, limit);
   // A place where others parted before earns a snapshot, if going on from there would save much.
   if (match.branch_seen >= 2) {
     const int64_t stop = scheduler_.on_grain(sequence.id, match.matched);
@@ -133,10 +196,16 @@ bool EngineCore::attach_prefix(Sequence& sequence) {
 
 // Why no more was reused: where the tokens parted from what is known, or that no snapshot was left
 // nearer.
-std::string EngineCore::reuse_note(const Sequence& sequence,
-                                   const cache::PrefixMatch& match) const {
-  const int64_t most = sequence.prompt_tokens - 1;
-  if (match.position >= std::min(match.matched, most) && !match.diverged) return {};
+void EngineCore::explain_reuse(Sequence& sequence, const cache::PrefixMatch& match, int64_t limit) {
+  const int64_t known = std::min(match.matched, limit);
+  if (known - match.position >= kPageTokens) {
+    ++stats_.reuse_no_snapshot;
+  } else if (known == 0) {
+    ++stats_.reuse_unknown;
+  } else {
+    ++(match.diverged ? stats_.reuse_diverged : stats_.reuse_whole);
+  }
+  if (match.position >= known && !match.diverged) return;
   std::string place = "the prompt";
   for (const auto& [begin, name] : sequence.prompt.sections) {
     if (begin <= match.matched) place = name;
@@ -149,7 +218,7 @@ std::string EngineCore::reuse_note(const Sequence& sequence,
     note += match.position > 0 ? fmt::format("; nearest snapshot at {}", match.position)
                                : std::string("; no snapshot before");
   }
-  return note;
+  sequence.usage.reuse_note = std::move(note);
 }
 
 // Plans a step and makes room for it; takes memory from the youngest as long as there is too
@@ -166,15 +235,22 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
       Sequence& sequence = *sequences_.at(share.id);
       CHECK(tree_.evict(sequence.memory->pages_needed(share.count)) &&
             sequence.memory->reserve(share.count));
-      const bool last = sequence.memory->length() + share.count == sequence.length();
-      work.push_back({&sequence, share.count, last});
+      const int64_t end = sequence.memory->length() + share.count;
+      int64_t logits = 0;
+      if (sequence.prompt.task == Task::kGenerate) logits = end == sequence.length();
+      if (sequence.prompt.task == Task::kScore)
+        logits = std::clamp<int64_t>(end - (sequence.prompt.score_from - 1), 0, share.count);
+      work.push_back({&sequence, share.count, logits});
     }
     return work;
   }
 }
 
 void EngineCore::preempt(Scheduler::Id id) {
-  sequences_.at(id)->memory.reset();
+  Sequence& sequence = *sequences_.at(id);
+  sequence.memory.reset();
+  sequence.pooled.clear();  // they are made again
+  sequence.scores.clear();
   scheduler_.preempted(id);
   ++stats_.preempted;
   log_info("request {}: preempted, pages ran out", id);
@@ -193,6 +269,9 @@ void EngineCore::after_share(const Runner::Work& work) {
     sequence.channel->push(std::move(event));
   }
   const auto& stops = sequence.prompt.stops;
+  const bool is_last_scored = done == sequence.prompt.score_from - 1;  // other ends may follow it
+  if (sequence.prompt.task == Task::kEmbed) return;
+  if (sequence.prompt.task == Task::kScore && (!is_last_scored || done < kPageTokens)) return;
   if (std::binary_search(stops.begin(), stops.end(), done) || sequence.branch_stops.contains(done))
     keep_snapshot(sequence);
 }
@@ -269,7 +348,7 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   std::vector<Event> events;
   sequence.answer.finish(events);
   for (Event& event : events) sequence.channel->push(std::move(event));
-  if (sequence.memory) {
+  if (sequence.memory && sequence.prompt.task == Task::kGenerate) {
     keep_snapshot(sequence);
     plan_spill(sequence);
   }
@@ -287,10 +366,16 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   done.usage.pictures_reused = media - done.usage.pictures_encoded;
   stats_.pictures_encoded += done.usage.pictures_encoded;
   stats_.pictures_reused += done.usage.pictures_reused;
-  if (sequence.answer_tokens() > 0) sequence.timings.decode = seconds_since(sequence.first_token);
+  if (sequence.answer_tokens() > 0) {
+    sequence.timings.decode = seconds_since(sequence.first_token);
+  } else if (sequence.prompt.task != Task::kGenerate && sequence.was_started) {
+    sequence.timings.prefill = seconds_since(sequence.started) - sequence.timings.vision;
+  }
   done.timings = sequence.timings;
   done.seed = sequence.prompt.sampling.seed;
-  done.logprobs = sequence.answer.take_logprobs();
+  done.logprobs = sequence.prompt.task == Task::kScore ? std::move(sequence.scores)
+                                                       : sequence.answer.take_logprobs();
+  if (reason != FinishReason::kCancelled) done.embedding = normalised(sequence.pooled);
   ended_.emplace_back(sequence.channel, std::move(done));
   remove(sequence.id);
 }

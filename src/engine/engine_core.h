@@ -50,10 +50,14 @@ class EngineCore {
   void admit();
   void start(Sequence& sequence);
   bool attach_prefix(Sequence& sequence);
-  std::string reuse_note(const Sequence& sequence, const cache::PrefixMatch& match) const;
+  // `limit`: what could have been reused at most.
+  void explain_reuse(Sequence& sequence, const cache::PrefixMatch& match, int64_t limit);
   std::vector<Runner::Work> reserve_step();
   void preempt(Scheduler::Id id);
+  void run(std::span<const Runner::Work> work);
   void after_share(const Runner::Work& work);
+  void pool_rows(Sequence& sequence, tensor::ConstMatrixView rows);
+  void take_scores(Sequence& sequence, int64_t first, size_t row);
   void keep_snapshot(Sequence& sequence);
   // One more token. False: the answer is over (finished).
   bool take_token(Sequence& sequence, std::span<float> logits);

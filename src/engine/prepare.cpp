@@ -278,8 +278,24 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
     add_stops({}, std::min<int64_t>(64, context.prefill_chunk), prepared);
   const auto n = static_cast<int64_t>(prepared.ids.size());
   if (n == 0) return bad_input("prompt: expected at least one token, found none");
-  if (n >= context.context)
+  const bool generates = request.task == Task::kGenerate;  // then one more must fit
+  if (n + generates > context.context) {
     return bad_input("prompt: {} tokens do not fit a context of {}", n, context.context);
+  }
+  if (request.task == Task::kScore) {
+    if (request.score_from < 1 || request.score_from >= n) {
+      return bad_input("score: expected a first token of 1 to {}, found {}", n - 1,
+                       request.score_from);
+    }
+    // Logits of few rows at a time: a vocabulary is wide.
+    for (int64_t at = request.score_from - 1; at < n; at += kScoreRows)
+      prepared.stops.push_back(at);
+    std::erase(prepared.stops, 0);
+    std::sort(prepared.stops.begin(), prepared.stops.end());
+  }
+  prepared.task = request.task;
+  prepared.pooling = request.pooling;
+  prepared.score_from = request.score_from;
 
   prepared.keys = make_keys(prepared.ids, prepared.media);
   std::vector<model::VisionGrid> grids;

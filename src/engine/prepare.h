@@ -39,6 +39,9 @@ struct Prepared {
   SamplingRules sampling;
   AnswerOptions answer;
   int64_t max_new_tokens = 0;
+  Task task = Task::kGenerate;
+  Pooling pooling = Pooling::kMean;
+  int64_t score_from = 1;
   int logprobs = -1;
   bool ignore_end = false;
   double seconds = 0;  // that this took

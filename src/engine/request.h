@@ -28,7 +28,23 @@ struct SamplingOptions {
 
 enum class Thinking { kAuto, kOn, kOff };  // auto: as the checkpoint's template has it
 
+// What is asked for.
+//   kGenerate   an answer
+//   kEmbed      one vector of length 1 for the whole prompt, from the normed output of the last
+//   layer:
+//               Event::embedding of kDone. (Pictures come with messages;
+//               template_options.add_generation_prompt = false leaves the generation prompt out.)
+//   kScore      log-probability of each token of the prompt from `score_from` on, given all before
+//   it,
+//               with `logprobs` alternatives: Event::logprobs of kDone, n − score_from of them
+enum class Task { kGenerate, kEmbed, kScore };
+enum class Pooling { kMean, kLast };  // mean of all tokens, or the last token
+
 struct GenerationRequest {
+  Task task = Task::kGenerate;
+  Pooling pooling = Pooling::kMean;
+  int score_from = 1;  // 1: all but the first token, before which nothing stands
+
   // The prompt: messages (rendered by the checkpoint's template), or text, or ids.
   std::vector<text::ChatMessage> messages;
   std::vector<checkpoint::Json> tools;
@@ -82,6 +98,7 @@ struct Event {
   int done = 0, total = 0;
   std::vector<TokenLogprob>
       logprobs;  // of the tokens behind this text; kDone: of those that no text stood for
+  std::vector<float> embedding;  // kDone of an embedding
   FinishReason finish = FinishReason::kStop;
   std::string stop_string;  // which one, if kStopString
   Usage usage;

@@ -25,9 +25,13 @@ void Runner::run(std::span<const Work> work) {
   vision_row_.clear();
   vision_rows_.clear();
   logit_rows_.clear();
+  bool wants_hidden = false;
   for (const Work& item : work) {
     add_tokens(item);
-    if (item.wants_logits) logit_rows_.push_back(static_cast<int32_t>(ids_.size()) - 1);
+    const auto end = static_cast<int32_t>(ids_.size());
+    for (auto row = end - static_cast<int32_t>(item.logits); row < end; ++row)
+      logit_rows_.push_back(row);
+    wants_hidden = wants_hidden || item.sequence->prompt.task == Task::kEmbed;
   }
   model::Batch batch{.ids = ids_,
                      .positions = positions_,
@@ -41,8 +45,20 @@ void Runner::run(std::span<const Work> work) {
   }
   const auto rows = static_cast<int64_t>(logit_rows_.size()),
              columns = static_cast<int64_t>(vocabulary_);
-  model_.forward(batch, *workspace_, {.logits = {logits_.data(), rows, columns, columns}});
+  model::BatchOutput output{.logits = {logits_.data(), rows, columns, columns}};
+  if (wants_hidden) {
+    if (hidden_rows_.size() == 0)
+      hidden_rows_ = tensor::AlignedBuffer<float>(settings_.workspace.max_tokens * hidden_);
+    const auto width = static_cast<int64_t>(hidden_);
+    output.hidden = {hidden_rows_.data(), static_cast<int64_t>(ids_.size()), width, width};
+  }
+  model_.forward(batch, *workspace_, output);
   for (const Work& item : work) item.sequence->memory->advance(item.count);
+}
+
+tensor::ConstMatrixView Runner::hidden(size_t i) const {
+  const model::BatchSequence& place = sequences_[i];
+  return {hidden_rows_.data() + place.first * hidden_, place.count, static_cast<int64_t>(hidden_)};
 }
 
 void Runner::add_tokens(const Work& work) {

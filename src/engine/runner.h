@@ -19,13 +19,17 @@ class Runner {
 
   struct Work {
     Sequence* sequence;
-    int64_t count;      // of its next tokens; pages are reserved
-    bool wants_logits;  // of the last of them
+    int64_t count;   // of its next tokens; pages are reserved
+    int64_t logits;  // of the last so many of them are wanted
   };
-  // Memories are advanced. logits(i) belongs to the i-th that wanted them, until the next call; the
-  // caller may change them.
+  // Memories are advanced. logits(i) belongs to the i-th row that wanted them, until the next call;
+  // the caller may change them.
   void run(std::span<const Work> work);
   std::span<float> logits(size_t i) { return {logits_.data() + i * vocabulary_, vocabulary_}; }
+
+  // The last layer's normed output for the tokens of work[i], if it is an embedding; until the next
+  // call.
+  tensor::ConstMatrixView hidden(size_t i) const;
 
   // Rows of the vision tower for all media that a share touches. Returns the seconds it took.
   double encode_media(const Work& work);
@@ -41,6 +45,8 @@ class Runner {
   std::unique_ptr<model::Workspace> workspace_, vision_workspace_;
   int64_t vision_patches_ = 0;           // what the second is made for
   tensor::AlignedBuffer<float> logits_;  // [max_logit_rows, vocabulary]
+  tensor::AlignedBuffer<float>
+      hidden_rows_;  // [max_tokens, hidden]; empty until an embedding is asked for
   std::vector<int32_t> ids_, vision_row_, logit_rows_;
   std::vector<model::Position> positions_;
   std::vector<model::BatchSequence> sequences_;

@@ -38,11 +38,13 @@ struct Sequence {
   std::vector<int32_t> ids;  // prompt and answer
   int64_t prompt_tokens;
   std::unique_ptr<cache::SequenceMemory> memory;  // null while waiting
-  std::set<int64_t> branch_stops;                 // more places for snapshots, where others parted
+  std::vector<double> pooled;        // [hidden], of an embedding; a sum, or the last row
+  std::vector<TokenLogprob> scores;  // of a scored text
+  std::set<int64_t> branch_stops;    // more places for snapshots, where others parted
   Usage usage;
   Timings timings;
   Clock::time_point submitted, started, first_token;
-  bool was_started = false;
+  bool was_started = false, was_looked_up = false;
 
   int64_t length() const { return static_cast<int64_t>(ids.size()); }
   int64_t answer_tokens() const { return length() - prompt_tokens; }

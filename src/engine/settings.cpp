@@ -257,7 +257,7 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   if (settings.geometry.page_bytes() == 0)
     return bad_input("model: expected attention layers, found none");
   settings.workspace.max_tokens = options.prefill_chunk + 8 * options.max_sequences;
-  settings.workspace.max_logit_rows = options.max_sequences;
+  settings.workspace.max_logit_rows = options.max_sequences + kScoreRows;
   settings.workspace.max_context = settings.context;
   TRY(settings.pages, choose_pages(options, settings, weights.packed_bytes));
 
@@ -265,9 +265,9 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   memory.weights = weights.packed_bytes;
   memory.kv_pages = static_cast<size_t>(settings.pages) * settings.geometry.page_bytes();
   memory.recurrent = cache::block_floats(settings.geometry) * sizeof(float) * options.max_sequences;
-  memory.workspace =
-      sizes.workspace_bytes(settings.workspace) +
-      static_cast<size_t>(config.text.vocab_size) * options.max_sequences * sizeof(float);
+  memory.workspace = sizes.workspace_bytes(settings.workspace) +
+                     static_cast<size_t>(config.text.vocab_size) *
+                         settings.workspace.max_logit_rows * sizeof(float);
   memory.tokenizer = static_cast<size_t>(config.text.vocab_size) * kTokenizerBytesPerToken;
   memory.other = kProcessBytes;
   if (const size_t available = free_memory(); available > 0 && memory.total() > available) {

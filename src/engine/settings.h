@@ -16,6 +16,8 @@
 namespace godwit::engine {
 
 constexpr int kPageTokens = 64;
+constexpr int64_t kScoreRows =
+    32;  // of a text that is scored, in one forward(): a vocabulary is wide
 
 // What the checkpoint says about making prompts and answers.
 struct Conventions {

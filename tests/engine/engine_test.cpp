@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "base/mapped_file.h"
+#include "checkpoint/tensor_source.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace godwit::engine {
@@ -307,6 +310,38 @@ TEST_F(EngineTest, APlaceWhereOthersPartedEarnsASnapshot) {
   EXPECT_GT(reused, 250);
 }
 
+TEST_F(EngineTest, LookupsAreCountedByTheirReason) {
+  auto engine = open_engine(nano_options());
+  const auto counts = [&] {
+    const EngineStats s = engine->stats();
+    return std::vector<int64_t>{s.reuse_whole, s.reuse_unknown, s.reuse_diverged,
+                                s.reuse_no_snapshot};
+  };
+  GenerationRequest request;
+  request.raw_text = long_text(100);
+  request.max_tokens = 2;
+  request.ignore_end = true;
+  request.sampling.temperature = 0;
+  answer(*engine, request);
+  EXPECT_EQ(counts(), (std::vector<int64_t>{0, 1, 0, 0}));
+  const std::string whole = *request.raw_text;
+  request.raw_text = "Another beginning.";
+  answer(*engine, request);
+  EXPECT_EQ(counts(), (std::vector<int64_t>{0, 2, 0, 0}));
+  request.raw_text = whole.substr(0, whole.size() / 2) + "other words";
+  answer(*engine, request);
+  EXPECT_EQ(counts(), (std::vector<int64_t>{0, 2, 0, 1}));
+  auto chat = ask("Hello");
+  const Reply reply = answer(*engine, chat);
+  EXPECT_EQ(counts()[1], 3);
+  chat.messages.push_back(message("assistant", reply.content));
+  chat.messages.push_back(message("user", "And now?"));
+  answer(*engine, chat);
+  EXPECT_EQ(counts(), (std::vector<int64_t>{1, 3, 0, 1}));
+  answer(*engine, ask("Good day"));
+  EXPECT_EQ(counts(), (std::vector<int64_t>{1, 3, 1, 1})) << "the first tokens of the template";
+}
+
 TEST_F(EngineTest, APictureIsEncodedOnce) {
   const auto bytes = std::make_shared<const std::string>(
       read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-01.png").value());
@@ -324,6 +359,135 @@ TEST_F(EngineTest, APictureIsEncodedOnce) {
   EXPECT_EQ(second.done.usage.pictures_encoded, 0);
   EXPECT_EQ(second.done.usage.pictures_reused, 1);
   EXPECT_FALSE(second.content.empty());
+}
+
+std::vector<float> embed(Engine& engine, const std::string& text, Pooling pooling) {
+  GenerationRequest request;
+  request.raw_text = text;
+  request.task = Task::kEmbed;
+  request.pooling = pooling;
+  return answer(engine, request).done.embedding;
+}
+double dot(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+TEST_F(EngineTest, EmbeddingsAreUnitVectorsOfTheText) {
+  for (Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
+    const auto a = embed(*engine_, "The red ball is on the table.", pooling);
+    ASSERT_EQ(static_cast<int>(a.size()), engine_->info().hidden);
+    EXPECT_NEAR(dot(a, a), 1, 1e-5);
+    EXPECT_EQ(a, embed(*engine_, "The red ball is on the table.", pooling));
+    EXPECT_GT(dot(a, embed(*engine_, "The blue ball is on the table.", pooling)),
+              dot(a, embed(*engine_, R"({"name": "Tom", "age": 5})", pooling)));
+  }
+  // In chunks as in one piece.
+  const auto whole = embed(*engine_, long_text(300), Pooling::kMean);
+  auto options = nano_options();
+  options.prefill_chunk = 64;
+  auto chunked = open_engine(options);
+  EXPECT_NEAR(dot(whole, embed(*chunked, long_text(300), Pooling::kMean)), 1, 1e-5);
+}
+
+TEST_F(EngineTest, EmbeddingsOfPictures) {
+  const auto embed_picture = [&](const char* file, Pooling pooling) {
+    GenerationRequest request;
+    request.task = Task::kEmbed;
+    request.pooling = pooling;
+    request.template_options.add_generation_prompt = false;
+    request.messages.push_back(message("user", ""));
+    text::ContentPart picture;
+    picture.kind = text::ContentPart::Kind::kImage;
+    picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
+        file,
+        std::make_shared<const std::string>(
+            read_file(std::string(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/") + file)
+                .value()),
+        {},
+        2});
+    request.messages[0].content.insert(request.messages[0].content.begin(), picture);
+    const Reply reply = answer(*engine_, request);
+    EXPECT_EQ(reply.error, "");
+    EXPECT_EQ(reply.done.usage.vision_tokens > 0, true);
+    EXPECT_EQ(reply.done.usage.completion_tokens, 0);
+    EXPECT_GT(reply.done.timings.prefill, 0);
+    return reply.done.embedding;
+  };
+  for (Pooling pooling : {Pooling::kMean, Pooling::kLast}) {
+    const auto a = embed_picture("ocr-01.png", pooling), b = embed_picture("ocr-02.png", pooling);
+    ASSERT_EQ(static_cast<int>(a.size()), engine_->info().hidden);
+    EXPECT_NEAR(dot(a, a), 1, 1e-5);
+    EXPECT_EQ(a, embed_picture("ocr-01.png", pooling));
+    EXPECT_LT(dot(a, b), 0.9999) << "another picture is another vector";
+  }
+}
+
+TEST(Scores, AreTheLogSoftmaxOfTheReferencesLogits) {
+  const std::string goldens = GODWIT_SOURCE_DIR "/tests/goldens/";
+  const auto open = [&](const char* file) {
+    return checkpoint::open_safetensors(goldens + "models/qwen35-tiny/" + file).value();
+  };
+  const auto input = open("text-5.input.safetensors"),
+             expected = open("text-5.expected.safetensors");
+  const auto ids = input->find("input_ids").value(), logits = expected->find("logits").value();
+  const int64_t n = ids.shape.elements(), vocabulary = logits.shape.elements() / n;
+  EngineOptions options;
+  options.model = goldens + "gguf/qwen35-tiny.bf16.gguf";
+  options.threads = 1;
+  options.kv_type = "f32";
+  auto engine = open_engine(options);
+  GenerationRequest request;
+  request.task = Task::kScore;
+  request.logprobs = 1;
+  request.raw_ids.emplace();
+  for (int64_t i = 0; i < n; ++i)
+    request.raw_ids->push_back(static_cast<int32_t>(reinterpret_cast<const int64_t*>(ids.data)[i]));
+  const Reply reply = answer(*engine, request);
+  ASSERT_EQ(reply.error, "");
+  const auto& scores = reply.done.logprobs;
+  ASSERT_EQ(static_cast<int64_t>(scores.size()), n - 1);
+  for (int64_t i = 0; i + 1 < n; ++i) {
+    const float* row = reinterpret_cast<const float*>(logits.data) + i * vocabulary;
+    double sum = 0;
+    for (int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(row[v]));
+    const int32_t next = (*request.raw_ids)[i + 1];
+    EXPECT_EQ(scores[i].id, next);
+    EXPECT_NEAR(scores[i].logprob, row[next] - std::log(sum), 2e-4);
+    const auto best = std::max_element(row, row + vocabulary);
+    ASSERT_EQ(scores[i].top.size(), 1u);
+    EXPECT_EQ(scores[i].top[0].first, best - row);
+  }
+}
+
+TEST_F(EngineTest, ScoresAreTheLogprobsOfGreedyAnswers) {
+  auto request = ask(long_text(60) + "What is the capital of France?");
+  request.logprobs = 0;
+  const Reply generated = answer(*engine_, request);
+  const auto prompt = engine_->tokenize(engine_->render(request).value(), true);
+  GenerationRequest score;
+  score.task = Task::kScore;
+  score.raw_ids = prompt;
+  for (const auto& token : generated.logprobs) score.raw_ids->push_back(token.id);
+  for (int from : {1, static_cast<int>(prompt.size())}) {
+    score.score_from = from;
+    const auto scores = answer(*engine_, score).done.logprobs;
+    ASSERT_EQ(scores.size(), score.raw_ids->size() - from);
+    const size_t skip = prompt.size() - from;
+    for (size_t i = 0; i < generated.logprobs.size(); ++i) {
+      EXPECT_EQ(scores[skip + i].id, generated.logprobs[i].id);
+      EXPECT_NEAR(scores[skip + i].logprob, generated.logprobs[i].logprob, 2e-3);
+    }
+  }
+  // Its beginning is known now.
+  const Reply again = answer(*engine_, score);
+  EXPECT_EQ(again.done.usage.reused_tokens, static_cast<int>(prompt.size()) - 1);
+  EXPECT_EQ(again.done.usage.reuse_note, "");
+  score.score_from = 0;
+  EXPECT_NE(answer(*engine_, score).error, "");
+  score.score_from = static_cast<int>(score.raw_ids->size());
+  EXPECT_NE(answer(*engine_, score).error, "");
 }
 
 TEST(EngineQueue, RefusesHonestlyWhenFull) {

@@ -101,6 +101,53 @@ TEST(Invariance, InCompanyOfSeven) {
   EXPECT_EQ(together(*engine), reference()) << "companions change no bit";
 }
 
+// Embeddings and scores of texts, of lengths that end within a page, at one, and in several chunks.
+std::vector<GenerationRequest> measured_texts() {
+  std::vector<GenerationRequest> all;
+  std::string text;
+  for (int i = 0; i < 250; ++i) {
+    text += fmt::format("{} and ", i * 37 % 91);
+    if (i != 3 && i != 40 && i != 249) continue;
+    GenerationRequest request;
+    request.raw_text = text;
+    request.task = Task::kEmbed;
+    all.push_back(request);
+    request.pooling = Pooling::kLast;
+    all.push_back(request);
+    request.task = Task::kScore;
+    all.push_back(request);
+  }
+  return all;
+}
+std::pair<std::vector<float>, Trace> values_of(const Reply& reply) {
+  EXPECT_EQ(reply.error, "");
+  return {reply.done.embedding, trace_of(reply)};
+}
+
+TEST(Invariance, EmbeddingsAndScoresInCompany) {
+  for (const bool cached : {false, true}) {
+    auto options = nano_options();
+    options.prefix_cache = cached;
+    options.max_sequences = 32;
+    auto engine = open_engine(options);
+    std::vector<std::shared_ptr<Generation>> answers, measured;
+    for (const auto& request : questions()) {
+      answers.push_back(engine->submit(request).value());
+      if (measured.empty())
+        for (const auto& other : measured_texts())
+          measured.push_back(engine->submit(other).value());
+    }
+    for (size_t i = 0; i < answers.size(); ++i)
+      EXPECT_EQ(trace_of(collect(*answers[i])), reference()[i]) << "answer " << i;
+    auto alone = open_engine(without_cache());
+    for (size_t i = 0; i < measured.size(); ++i) {
+      const auto values = values_of(collect(*measured[i]));
+      EXPECT_FALSE(values.first.empty() && values.second.empty());
+      EXPECT_EQ(values, values_of(answer(*alone, measured_texts()[i]))) << "text " << i;
+    }
+  }
+}
+
 TEST(Invariance, Threads) {
   auto options = without_cache();
   options.threads = 3;
@@ -118,19 +165,48 @@ TEST(Invariance, ChunksOfPrefill) {
   expect_same_ids(one_by_one(*open_engine(options)), reference());
 }
 
-TEST(Invariance, Preempted) {
+// The least memory that a context of 1024 fits in, so that eight at once cannot all stay.
+EngineOptions tight() {
   auto options = nano_options();
   options.context = 1024;
   options.cache_bytes = 1;
-  // The least that a context of 1024 fits in, so that eight at once cannot all stay.
-  const auto engine_error = Engine::open(options);
-  ASSERT_FALSE(engine_error.has_value());
-  const std::string& text = engine_error.error().message;  // "… needs N bytes, found 1"
+  const auto refused = Engine::open(options);
+  EXPECT_FALSE(refused.has_value());
+  const std::string& text = refused.error().message;  // "… needs N bytes, found 1"
   options.cache_bytes = std::stoull(text.substr(text.find("needs ") + 6));
-  auto engine = open_engine(options);
+  return options;
+}
+
+TEST(Invariance, Preempted) {
+  auto engine = open_engine(tight());
   const auto traces = together(*engine);
   expect_same_ids(traces, reference());
   EXPECT_GT(engine->stats().preempted, 0);
+}
+
+// Embeddings and scores that are preempted are made anew.
+TEST(Invariance, PreemptedTexts) {
+  auto engine = open_engine(tight());
+  auto alone = open_engine(without_cache());
+  std::vector<std::shared_ptr<Generation>> measured;
+  auto talker = questions()[3];
+  talker.max_tokens = -1;
+  for (int i = 0; i < 3; ++i) measured.push_back(engine->submit(talker).value());
+  auto text = measured_texts().back();
+  text.raw_text = text.raw_text->substr(0, 900);
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 3; ++i) {
+    text.task = i % 2 ? Task::kScore : Task::kEmbed;
+    text.pooling = Pooling::kMean;
+    requests.push_back(text);
+    measured.push_back(engine->submit(text).value());
+  }
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Reply reply = collect(*measured[3 + i]);
+    EXPECT_EQ(values_of(reply), values_of(answer(*alone, requests[i])));
+  }
+  EXPECT_GT(engine->stats().preempted, 0);
+  for (auto& generation : measured) generation->cancel();
 }
 
 class EngineOnDisk : public testing::Test {
