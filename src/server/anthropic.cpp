@@ -43,6 +43,8 @@ Status read_system(Fields& fields, std::vector<ChatMessage>& messages) {
   } else if (system->is_array()) {
     for (size_t i = 0; i < system->items().size(); ++i) {
       TRY(Fields block, Fields::of(system->items()[i], fmt::format("system[{}]", i)));
+      std::string type = "text";
+      TRY_STATUS(block.read("type", type));
       TRY(std::string text, block.require_string("text"));
       if (i == 0) text = without_billing_line(text);
       if (!text.empty()) joined += (joined.empty() ? "" : "\n\n") + text;

@@ -120,10 +120,11 @@ Status read_logit_bias(Fields& fields, engine::SamplingOptions& sampling) {
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0)
-      return bad_input("logit_bias: expected token ids as keys, found '{}'", key.substr(0, 40));
+      return bad_input("{}: expected token ids as keys, found '{}'", fields.path_of("logit_bias"),
+                       key.substr(0, 40));
     if (!number.is_number() || !(number.as_double() >= -100 && number.as_double() <= 100)) {
       return bad_input(
-          "logit_bias.{}: expected number from -100 to 100, found {}", key,
+          "{}.{}: expected number from -100 to 100, found {}", fields.path_of("logit_bias"), key,
           number.is_number() ? number.literal().substr(0, 40) : std::string(kind_name(number)));
     }
     sampling.logit_bias[id] = static_cast<float>(number.as_double());
@@ -203,6 +204,8 @@ Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path)
     if (!function) return fields.wrong("function", "object");
     TRY_STATUS(function->require_string("name"));
     TRY_STATUS(function->find_object("parameters"));
+    std::string description;
+    TRY_STATUS(function->read("description", description));
     bool strict = false;
     TRY_STATUS(function->read("strict", strict));
     if (strict)

@@ -80,6 +80,7 @@ class ItemReader {
       for (size_t i = 0; i < parts->items().size(); ++i) {
         TRY(Fields part,
             Fields::of(parts->items()[i], fmt::format("{}[{}]", item.path_of(key), i)));
+        TRY_STATUS(part.require_string("type"));
         TRY(const std::string text, part.require_string("text"));
         thought += text;
       }

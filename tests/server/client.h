@@ -46,6 +46,10 @@ class Client {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
   void half_close() { ::shutdown(fd_, SHUT_WR); }
+  void reset_on_close() {
+    const linger now{1, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
   void small_buffers() {
     const int bytes = 4096;
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);

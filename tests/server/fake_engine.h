@@ -139,6 +139,12 @@ class FakeEngine final : public engine::Engine {
     const std::lock_guard lock(mutex_);
     return generations_;
   }
+  // Frees what was asked so far; answers that are under way go on.
+  void forget() {
+    const std::lock_guard lock(mutex_);
+    requests_.clear();
+    generations_.clear();
+  }
   std::atomic<bool> full{false};
 
  private:
