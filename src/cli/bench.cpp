@@ -8,6 +8,8 @@
 // A context longer than kRealContext is filled fast: its first tokens are computed, then their
 // pages are repeated (own memory, the same bytes), because decoding takes the same time whatever
 // the pages hold.
+#include "cli/bench.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -306,35 +308,34 @@ kernels::MachinePeak better(const kernels::MachinePeak& a, const kernels::Machin
 // ---- Printing
 // ------------------------------------------------------------------------------------
 
-Json number(double value) { return Json::number_literal(fmt::format("{:.3f}", value)); }
-
 void print_json(const Results& r) {
   Json prefill = Json::array(), decode = Json::array(), vision = Json::array();
   for (const auto& p : r.prefill)
-    prefill.items().push_back(Json::object(
-        {{"n", Json::integer(p.n)}, {"tok_s", number(p.tok_s)}, {"gmac_s", number(p.gmac_s)}}));
+    prefill.items().push_back(Json::object({{"n", Json::integer(p.n)},
+                                            {"tok_s", json_number(p.tok_s)},
+                                            {"gmac_s", json_number(p.gmac_s)}}));
   for (const auto& d : r.decode)
     decode.items().push_back(Json::object({{"n", Json::integer(d.n)},
                                            {"context", Json::integer(d.context)},
                                            {"batch", Json::integer(d.batch)},
-                                           {"tok_s", number(d.tok_s)},
-                                           {"gb_s", number(d.gb_s)}}));
+                                           {"tok_s", json_number(d.tok_s)},
+                                           {"gb_s", json_number(d.gb_s)}}));
   for (const auto& v : r.vision)
     vision.items().push_back(Json::object({{"size", Json::integer(v.size)},
                                            {"patches", Json::integer(v.patches)},
-                                           {"seconds", number(v.seconds)},
-                                           {"gmac_s", number(v.gmac_s)}}));
-  Json json = Json::object(
-      {{"model", Json::string(r.model)},
-       {"threads", Json::integer(r.threads)},
-       {"isa", Json::string(r.isa)},
-       {"machine", Json::object({{"read_gb_s", number(r.machine.read_gb_s)},
-                                 {"int8_gmac_s", number(r.machine.int8_gmac_s)},
-                                 {"f32_gmac_s", number(r.machine.f32_gmac_s)}})},
-       {"prefill", std::move(prefill)},
-       {"decode", std::move(decode)},
-       {"load",
-        Json::object({{"seconds", number(r.load_seconds)}, {"stored_gb", number(r.stored_gb)}})}});
+                                           {"seconds", json_number(v.seconds)},
+                                           {"gmac_s", json_number(v.gmac_s)}}));
+  Json json =
+      Json::object({{"model", Json::string(r.model)},
+                    {"threads", Json::integer(r.threads)},
+                    {"isa", Json::string(r.isa)},
+                    {"machine", Json::object({{"read_gb_s", json_number(r.machine.read_gb_s)},
+                                              {"int8_gmac_s", json_number(r.machine.int8_gmac_s)},
+                                              {"f32_gmac_s", json_number(r.machine.f32_gmac_s)}})},
+                    {"prefill", std::move(prefill)},
+                    {"decode", std::move(decode)},
+                    {"load", Json::object({{"seconds", json_number(r.load_seconds)},
+                                           {"stored_gb", json_number(r.stored_gb)}})}});
   if (!r.vision.empty()) json.set("vision", std::move(vision));
   fmt::print("{}\n", json.dump());
 }
@@ -439,14 +440,11 @@ Result<int> bench(const BenchOptions& options) {
   if (path.empty()) {
     TRY(path, demonstration_model());
   }
+  if (options.turns > 0) return bench_turns(options, path);
   TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
   TRY(const auto config, model::read_config(files));
   TRY_STATUS(check_options(options, config));
   TRY(const Isa isa, isa_from_environment());
-  const tensor::DType kv_type = options.model.kv_type == "q8"     ? tensor::DType::kQ8_0
-                                : options.model.kv_type == "bf16" ? tensor::DType::kBF16
-                                : options.model.kv_type == "f32"  ? tensor::DType::kF32
-                                                                  : tensor::DType::kF16;
   ComputePool pool(options.model.threads > 0 ? options.model.threads
                                              : cpu_topology().performance_cores);
   const kernels::Context context{&pool, &kernels::kernel_table(isa)};
@@ -462,7 +460,8 @@ Result<int> bench(const BenchOptions& options) {
   results.model = model->config().name;
   results.threads = pool.threads();
   results.isa = isa_name(isa);
-  ModelBench bench(*model, context, options, decoder.packed_bytes, kv_type);
+  ModelBench bench(*model, context, options, decoder.packed_bytes,
+                   kv_type_of(options.model.kv_type));
   results = measure(options, bench, std::move(results));
   results.machine = better(peak, kernels::measure_machine_peak(context));
   results.prefill_peak = allowed_rate(files, Part::kDecoder, results.machine);
@@ -476,6 +475,17 @@ Result<int> bench(const BenchOptions& options) {
 }
 
 }  // namespace
+
+tensor::DType kv_type_of(const std::string& name) {
+  return name == "q8"     ? tensor::DType::kQ8_0
+         : name == "bf16" ? tensor::DType::kBF16
+         : name == "f32"  ? tensor::DType::kF32
+                          : tensor::DType::kF16;
+}
+
+checkpoint::Json json_number(double value) {
+  return Json::number_literal(fmt::format("{:.3f}", value));
+}
 
 int bench_command(const BenchOptions& options) {
   const auto code = bench(options);

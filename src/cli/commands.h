@@ -65,7 +65,9 @@ struct BenchOptions {
   int64_t tokens = 64;     // decoded
   int64_t image_size = 0;  // pixels a side; 0: no picture
   int repeats = 3;
-  std::string trace;  // file
+  std::string trace;             // file
+  int turns = 0;                 // > 0: conversations of so many turns instead
+  int64_t conversation = 12288;  // tokens of such a one
   bool json = false;
 };
 int bench_command(const BenchOptions& options);

@@ -163,7 +163,8 @@ class Program {
         app_, "bench", "speed of prefill, decode and vision, beside the machine's own limits",
         "  godwit bench -m model.gguf -p 128,512,2048 -d 0,32768 -b 1,4\n"
         "  godwit bench -m ~/models/Qwen3.5-0.8B --image-size 1024 --json\n"
-        "  godwit bench -m model.gguf --trace trace.json    (open it in ui.perfetto.dev)",
+        "  godwit bench -m model.gguf --trace trace.json    (open it in ui.perfetto.dev)\n"
+        "  godwit bench -m model.gguf --turns               (what a turn of a conversation costs)",
         [this] { return bench_command(bench_); });
     sub->add_option("-m,--model", o.model.model,
                     "Hugging Face folder or .gguf file; the demonstration model if absent");
@@ -189,6 +190,12 @@ class Program {
     sub->add_option("--trace", o.trace,
                     "file for a Chrome trace of a prompt and some tokens; prints a table of "
                     "operations on standard error");
+    sub->add_flag("--turns{10}", o.turns,
+                  "instead: conversations of so many turns, and what each costs beside its new "
+                  "tokens alone");
+    sub->add_option("--conversation", o.conversation, "tokens of such a conversation")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+        ->capture_default_str();
     sub->add_flag("--json", o.json, "as JSON");
   }
 

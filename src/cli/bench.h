@@ -1,0 +1,18 @@
+// What the tables of `godwit bench` share.
+#pragma once
+
+#include <string>
+
+#include "checkpoint/json.h"
+#include "cli/commands.h"
+#include "tensor/blocks.h"
+
+namespace godwit::cli {
+
+// Conversations of many turns (bench_turns.cpp).
+Result<int> bench_turns(const BenchOptions& options, const std::string& model);
+
+tensor::DType kv_type_of(const std::string& name);
+checkpoint::Json json_number(double value);  // three decimals
+
+}  // namespace godwit::cli

@@ -1,0 +1,434 @@
+// godwit bench --turns: what a turn of a long conversation costs. Ten turns each: with a client
+// that sends reasoning back, one that drops it, one with tools, one with a picture, and one whose
+// server was restarted half way. A turn should cost its new tokens alone:
+//
+//   time to first token ≤ 1.1 · (forward() over the new tokens, the rest in memory) + 50 ms
+//
+// The right side is measured with the bare model, after the conversations: the same counts of
+// tokens in memory and of new ones, in chunks as the engine has them, the median of three. Words
+// and pictures are made up; answers have a fixed length.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "base/cpu.h"
+#include "cli/bench.h"
+#include "cli/made_up.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "model/plain_memory.h"
+#include "model/workspace.h"
+
+namespace godwit::cli {
+namespace {
+
+using checkpoint::Json;
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kAnswerTokens = 24, kThoughtTokens = 8, kTools = 12;
+constexpr int kTurnTokens[] = {16, 40, 100, 250, 30, 60, 400, 20, 150, 80};  // of the user, in turn
+constexpr double kShare = 1.1, kExtra = 0.05;
+
+struct Turn {
+  int prompt = 0, reused = 0, pictures = 0;
+  double first_token = 0, alone = 0;
+  std::string note;
+  bool is_judged = true;  // the first has nothing to reuse
+  int fresh() const { return prompt - reused; }
+  double bound() const { return kShare * alone + kExtra; }
+  bool holds() const { return !is_judged || first_token <= bound(); }
+};
+struct Table {
+  std::string name;
+  std::vector<Turn> turns;
+};
+// Of the turn after the restart.
+struct Restored {
+  int tokens = 0;
+  double bytes = 0, read_seconds = 0;  // the bytes that it read, at the rate of the cold files
+};
+
+// ---- Conversations
+// -------------------------------------------------------------------------------
+
+enum class Client { kKeepsReasoning, kDropsReasoning, kTools, kPicture };
+
+text::ChatMessage text_message(const std::string& role, const std::string& text) {
+  text::ChatMessage message;
+  message.role = role;
+  message.content.push_back({.kind = text::ContentPart::Kind::kText, .text = text, .media = {}});
+  return message;
+}
+
+class Conversation {
+ public:
+  Conversation(Client client, int64_t document_tokens, uint64_t seed)
+      : client_(client), document_tokens_(document_tokens), words_(seed) {
+    request_.max_tokens = kAnswerTokens;
+    request_.ignore_end = true;
+    request_.sampling.temperature = 0;
+    const bool thinks = client == Client::kKeepsReasoning || client == Client::kDropsReasoning;
+    request_.thinking = thinks ? engine::Thinking::kOn : engine::Thinking::kOff;
+    if (thinks) request_.thinking_budget = kThoughtTokens;
+  }
+
+  // The next turn, asked and answered.
+  Result<Turn> go_on(engine::Engine& engine) {
+    if (turn_ == 0) begin(engine);
+    add_question(engine);
+    TRY(const auto generation, engine.submit(request_));
+    text::ChatMessage answer = text_message("assistant", "");
+    while (auto event = generation->next()) {
+      switch (event->kind) {
+        case engine::Event::Kind::kError:
+          return tl::unexpected<Error>(event->error);
+        case engine::Event::Kind::kReasoning:
+          if (!answer.reasoning_content) answer.reasoning_content.emplace();
+          *answer.reasoning_content += event->text;
+          break;
+        case engine::Event::Kind::kContent:
+          answer.content[0].text += event->text;
+          break;
+        case engine::Event::Kind::kDone:
+          return taken(std::move(answer), *event);
+        default:
+          break;
+      }
+    }
+    return failed("the engine ended without an answer");
+  }
+
+ private:
+  void begin(engine::Engine& engine) {
+    // Made-up weights might close a thought or call a tool by chance: lengths would not be fixed.
+    for (const char* markup :
+         {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>",
+          "</tool_call>", "<tool_response>", "</tool_response>"}) {
+      const auto ids = engine.tokenize(markup, true);
+      if (ids.size() == 1) request_.sampling.logit_bias[ids[0]] = -1000;
+    }
+    if (client_ == Client::kTools)
+      for (int i = 0; i < kTools; ++i) request_.tools.push_back(made_up_tool(words_, i));
+    std::string document = words_.text(engine, document_tokens_);
+    if (client_ == Client::kPicture) {
+      request_.messages.push_back(text_message("user", ""));
+      request_.messages.back().content = {
+          {.kind = text::ContentPart::Kind::kImage, .text = "", .media = made_up_picture(words_)}};
+    } else {
+      request_.messages.push_back(text_message("system", document));
+    }
+  }
+
+  void add_question(engine::Engine& engine) {
+    const std::string text = words_.text(engine, kTurnTokens[turn_ % std::size(kTurnTokens)]);
+    const bool is_result = client_ == Client::kTools && turn_ % 2 == 1;
+    if (turn_ == 0 && client_ == Client::kPicture) {
+      request_.messages.back().content.push_back(
+          {.kind = text::ContentPart::Kind::kText, .text = text, .media = {}});
+    } else {
+      request_.messages.push_back(text_message(is_result ? "tool" : "user", text));
+    }
+  }
+
+  Turn taken(text::ChatMessage answer, const engine::Event& done) {
+    if (client_ != Client::kKeepsReasoning) answer.reasoning_content.reset();
+    request_.messages.push_back(std::move(answer));
+    return {.prompt = done.usage.prompt_tokens,
+            .reused = done.usage.reused_tokens,
+            .pictures = done.usage.pictures_encoded,
+            .first_token = done.timings.first_token,
+            .note = done.usage.reuse_note,
+            .is_judged = turn_++ > 0};
+  }
+
+  const Client client_;
+  const int64_t document_tokens_;
+  Words words_;
+  engine::GenerationRequest request_;
+  int turn_ = 0;
+};
+
+Result<Table> converse(engine::Engine& engine, const char* name, Conversation conversation,
+                       int turns, ProgressBar& progress) {
+  Table table{name, {}};
+  for (int i = 0; i < turns; ++i) {
+    progress.show(i, turns);
+    TRY(Turn turn, conversation.go_on(engine));
+    table.turns.push_back(std::move(turn));
+  }
+  return table;
+}
+
+// ---- Restart
+// -------------------------------------------------------------------------------------
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "godwit-bench-XXXXXX").string();
+    if (mkdtemp(name.data())) path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Files leave the page cache, as after a restart of the machine.
+void forget_files(const std::string& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const int file = ::open(entry.path().c_str(), O_RDONLY);
+    if (file < 0) continue;
+    ::fdatasync(file);
+    ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    ::close(file);
+  }
+}
+
+// Bytes a second that cold files are read with, into memory that is used again.
+double read_rate(const std::string& folder) {
+  forget_files(folder);
+  std::vector<char> buffer(size_t{1} << 20);
+  double bytes = 0;
+  const auto start = Clock::now();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const int file = ::open(entry.path().c_str(), O_RDONLY);
+    if (file < 0) continue;
+    for (ssize_t n; (n = ::read(file, buffer.data(), buffer.size())) > 0;)
+      bytes += static_cast<double>(n);
+    ::close(file);
+  }
+  return bytes / std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Bytes that this process has read by system calls.
+double bytes_read() {
+  std::ifstream file("/proc/self/io");
+  std::string key;
+  double value = 0;
+  file >> key >> value;  // rchar
+  return value;
+}
+
+Result<Table> restart(const engine::EngineOptions& options, Conversation conversation, int turns,
+                      Restored& restored, ProgressBar& progress) {
+  const TemporaryFolder folder;
+  if (folder.path().empty()) return failed("cannot make a folder for the cache");
+  engine::EngineOptions on_disk = options;
+  on_disk.cache_folder = folder.path();
+  Table table{"after a restart (before turn " + std::to_string(turns / 2 + 1) + ")", {}};
+  TRY(auto engine, engine::Engine::open(on_disk));
+  for (int i = 0; i < turns; ++i) {
+    progress.show(i, turns);
+    const bool is_new = i == turns / 2;
+    double before = 0;
+    if (is_new) {
+      engine.reset();  // all is written
+      restored.read_seconds = 1 / read_rate(folder.path());
+      TRY(engine, engine::Engine::open(on_disk));
+      forget_files(folder.path());
+      before = bytes_read();
+    }
+    TRY(Turn turn, conversation.go_on(*engine));
+    if (is_new) {
+      restored.tokens = turn.reused;
+      restored.bytes = bytes_read() - before;
+      restored.read_seconds *= restored.bytes;
+    }
+    table.turns.push_back(std::move(turn));
+  }
+  return table;
+}
+
+// ---- New tokens alone
+// ----------------------------------------------------------------------------
+
+class BareModel {
+ public:
+  BareModel(const model::Model& model, tensor::DType kv_type, int64_t context, int64_t chunk)
+      : model_(model),
+        chunk_(chunk),
+        geometry_(model.cache_geometry(kv_type, 64)),
+        memory_(geometry_, context),
+        workspace_(model.make_workspace(
+            {.max_tokens = chunk, .max_logit_rows = 1, .max_context = context})),
+        logits_(model.config().text.vocab_size) {}
+
+  double seconds(int cached, int fresh) {
+    run(cached, std::min(fresh, 8));  // warm-up
+    std::vector<double> times;
+    for (int i = 0; i < 3; ++i) {
+      const auto start = Clock::now();
+      run(cached, fresh);
+      times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    std::sort(times.begin(), times.end());
+    return times[1];
+  }
+
+ private:
+  void run(int64_t cached, int64_t fresh) {
+    const int64_t vocabulary = model_.config().text.vocab_size;
+    for (int64_t first = 0; first < fresh; first += chunk_) {
+      const int64_t count = std::min(chunk_, fresh - first);
+      std::vector<int32_t> ids(count);
+      std::vector<model::Position> positions(count);
+      for (int64_t i = 0; i < count; ++i) {
+        const auto p = static_cast<int32_t>(cached + first + i);
+        ids[i] = static_cast<int32_t>(p * int64_t{7919} % vocabulary);
+        positions[i] = {p, p, p};
+      }
+      model::BatchSequence sequence{0, count, memory_.view()};
+      sequence.memory.cached = cached + first;
+      const auto last = static_cast<int32_t>(count - 1);
+      const bool wanted = first + count == fresh;
+      model_.forward({.ids = ids,
+                      .positions = positions,
+                      .sequences = {&sequence, 1},
+                      .geometry = &geometry_,
+                      .logit_rows = {&last, wanted ? size_t{1} : size_t{0}}},
+                     *workspace_,
+                     {.logits = {logits_.data(), wanted ? 1 : 0, vocabulary, vocabulary}});
+    }
+  }
+
+  const model::Model& model_;
+  const int64_t chunk_;
+  const cache::CacheGeometry geometry_;
+  model::PlainMemory memory_;
+  std::unique_ptr<model::Workspace> workspace_;
+  std::vector<float> logits_;
+};
+
+Status measure_alone(const BenchOptions& options, const engine::EngineOptions& engine,
+                     std::vector<Table>& tables) {
+  TRY(const auto files, checkpoint::open_model_files(engine.model, engine.mmproj));
+  TRY(const Isa isa, isa_from_environment());
+  ComputePool pool(engine.threads > 0 ? engine.threads : cpu_topology().performance_cores);
+  const kernels::Context context{&pool, &kernels::kernel_table(isa)};
+  TRY(const auto model, model::Model::load(files, context, {.vision = false, .drafting = false}));
+  int most = 0;
+  for (const Table& table : tables)
+    for (const Turn& turn : table.turns) most = std::max(most, turn.prompt);
+  BareModel bare(*model, kv_type_of(options.model.kv_type), most + 64, engine.prefill_chunk);
+  for (Table& table : tables)
+    for (Turn& turn : table.turns) turn.alone = bare.seconds(turn.reused, turn.fresh());
+  return {};
+}
+
+// ---- Printing
+// ------------------------------------------------------------------------------------
+
+void print_text(const std::string& model, const std::vector<Table>& tables,
+                const Restored& restored) {
+  fmt::print("model    {}\n", model);
+  fmt::print("bound    {} × the new tokens alone + {:.0f} ms\n", kShare, 1e3 * kExtra);
+  for (const Table& table : tables) {
+    fmt::print("\n{}\n  turn  prompt  reused    new  first token     alone     bound\n",
+               table.name);
+    int missed = 0, judged = 0, pictures = 0;
+    for (size_t i = 0; i < table.turns.size(); ++i) {
+      const Turn& t = table.turns[i];
+      fmt::print("  {:>4} {:>7} {:>7} {:>6} {:>9.0f} ms {:>6.0f} ms {:>6.0f} ms  {}{}{}\n", i + 1,
+                 t.prompt, t.reused, t.fresh(), 1e3 * t.first_token, 1e3 * t.alone, 1e3 * t.bound(),
+                 !t.is_judged ? "-"
+                 : t.holds()  ? "holds"
+                              : "MISSED",
+                 t.note.empty() ? "" : "; ", t.note);
+      missed += !t.holds();
+      judged += t.is_judged;
+      pictures += t.pictures;
+    }
+    fmt::print("  {} of {} turns within the bound", judged - missed, judged);
+    if (pictures > 0) fmt::print("; pictures encoded: {}", pictures);
+    fmt::print("\n");
+  }
+  if (restored.tokens > 0)
+    fmt::print("\nrestored {} tokens from {:.0f} MB, which are read in {:.0f} ms\n",
+               restored.tokens, restored.bytes / 1e6, 1e3 * restored.read_seconds);
+}
+
+void print_json(const std::string& model, const std::vector<Table>& tables,
+                const Restored& restored) {
+  Json conversations = Json::array();
+  for (const Table& table : tables) {
+    Json turns = Json::array();
+    for (const Turn& t : table.turns)
+      turns.items().push_back(Json::object({{"prompt_tokens", Json::integer(t.prompt)},
+                                            {"reused_tokens", Json::integer(t.reused)},
+                                            {"new_tokens", Json::integer(t.fresh())},
+                                            {"first_token_s", json_number(t.first_token)},
+                                            {"alone_s", json_number(t.alone)},
+                                            {"bound_s", json_number(t.bound())},
+                                            {"holds", Json::boolean(t.holds())},
+                                            {"pictures_encoded", Json::integer(t.pictures)},
+                                            {"note", Json::string(t.note)}}));
+    conversations.items().push_back(
+        Json::object({{"name", Json::string(table.name)}, {"turns", std::move(turns)}}));
+  }
+  const Json disk = Json::object({{"tokens", Json::integer(restored.tokens)},
+                                  {"megabytes", json_number(restored.bytes / 1e6)},
+                                  {"read_s", json_number(restored.read_seconds)}});
+  fmt::print("{}\n", Json::object({{"model", Json::string(model)},
+                                   {"conversations", std::move(conversations)},
+                                   {"restored", disk}})
+                         .dump());
+}
+
+}  // namespace
+
+Result<int> bench_turns(const BenchOptions& options, const std::string& model) {
+  engine::EngineOptions engine_opts = engine_options(options.model, model);
+  int tail = options.turns * (kAnswerTokens + kThoughtTokens + 32);
+  for (int i = 0; i < options.turns; ++i) tail += kTurnTokens[i % std::size(kTurnTokens)];
+  engine_opts.context = options.model.context;
+  const int64_t document = options.conversation - tail,
+                shorter = options.conversation * 2 / 3 - tail;
+  if (shorter < 64)
+    return bad_input("--conversation: expected at least {} tokens for {} turns, found {}",
+                     (tail + 64) * 3 / 2 + 1, options.turns, options.conversation);
+  std::vector<Table> tables;
+  Restored restored;
+  std::string name;
+  {
+    TRY(const auto engine, engine::Engine::open(engine_opts));
+    const auto& info = engine->info();
+    name = info.name;
+    if (info.context < options.conversation + 512)
+      return bad_input("--conversation: expected at most {} (a context of {}), found {}",
+                       info.context - 512, info.context, options.conversation);
+    const auto run = [&](const char* what, Client client, int turns, uint64_t seed) -> Status {
+      ProgressBar progress(what);
+      TRY(Table table,
+          converse(*engine, what, Conversation(client, document, seed), turns, progress));
+      tables.push_back(std::move(table));
+      return {};
+    };
+    TRY_STATUS(run("the client keeps the reasoning", Client::kKeepsReasoning, options.turns, 1));
+    TRY_STATUS(run("the client drops the reasoning", Client::kDropsReasoning, options.turns, 2));
+    TRY_STATUS(run("tools and their results", Client::kTools, options.turns, 3));
+    if (info.vision) TRY_STATUS(run("one picture, five questions", Client::kPicture, 5, 4));
+  }
+  {
+    ProgressBar progress("after a restart");
+    TRY(Table table, restart(engine_opts, Conversation(Client::kKeepsReasoning, shorter, 5),
+                             options.turns, restored, progress));
+    tables.push_back(std::move(table));
+  }
+  TRY_STATUS(measure_alone(options, engine_opts, tables));
+  options.json ? print_json(name, tables, restored) : print_text(name, tables, restored);
+  return kDone;
+}
+
+}  // namespace godwit::cli
