@@ -12,7 +12,9 @@ Answer::Answer(const text::Tokenizer& tokenizer, const MarkupIds& markup, Answer
       options_(std::move(options)),
       parser_({.starts_in_thinking = options_.starts_in_thinking, .tools = options_.tools}),
       stops_(options_.stop),
-      thinking_(options_.starts_in_thinking) {}
+      thinking_(options_.starts_in_thinking) {
+  parser_.push_token(options_.prefix, false);
+}
 
 void Answer::push(int32_t id, std::optional<TokenLogprob> logprob, std::vector<Event>& events) {
   if (logprob) logprobs_.push_back(std::move(*logprob));

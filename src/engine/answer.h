@@ -27,6 +27,7 @@ struct AnswerOptions {
   bool starts_in_thinking = false;
   std::vector<checkpoint::Json> tools;
   std::vector<std::string> stop;
+  std::string prefix;  // said already: part of the message, of no event
   std::optional<int> thinking_budget;
 };
 

@@ -17,6 +17,7 @@
 #include "engine/fingerprint.h"
 #include "engine/keepsakes.h"
 #include "engine/prepare.h"
+#include "text/trim.h"
 
 namespace godwit::engine {
 namespace {
@@ -268,7 +269,7 @@ Result<std::string> EngineImpl::render(const GenerationRequest& request) const {
   TRY(const auto rendered,
       text::render_tolerant(conventions_.chat_template.version, request.messages, request.tools,
                             template_options(request)));
-  return rendered.text();
+  return rendered.text() + std::string(text::trim_end(request.answer_prefix));
 }
 
 Result<int> EngineImpl::count_tokens(const GenerationRequest& request) {

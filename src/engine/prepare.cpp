@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "media/load.h"
+#include "text/trim.h"
 
 namespace godwit::engine {
 namespace {
@@ -204,6 +205,13 @@ Status prepare_conversation(const PrepareContext& context, const GenerationReque
   for (const PreparedMedia& item : prepared.media)
     layouts.push_back({item.rows_per_slice, item.facts->slice_seconds});
   TRY(EncodedPrompt encoded, text::encode_prompt(rendered, context.tokenizer, layouts));
+  if (!request.answer_prefix.empty()) {
+    if (rendered.starts_in_thinking)
+      return bad_input("an answer that has begun cannot go on with thinking: turn thinking off");
+    // The space before the next word belongs to that word's token.
+    prepared.answer.prefix = text::trim_end(request.answer_prefix);
+    context.tokenizer.encode(prepared.answer.prefix, text::SpecialTokens::kPlain, encoded.ids);
+  }
 
   std::vector<PreparedMedia> in_order;
   for (const auto& span : encoded.media) {

@@ -49,6 +49,8 @@ struct GenerationRequest {
   std::vector<text::ChatMessage> messages;
   std::vector<checkpoint::Json> tools;
   text::TemplateOptions template_options;
+  // Messages only, without thinking: what the answer has said already; it goes on from here.
+  std::string answer_prefix;
   std::optional<std::string> raw_text;  // special tokens recognised
   std::optional<std::vector<int32_t>> raw_ids;
 

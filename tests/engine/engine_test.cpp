@@ -176,6 +176,19 @@ TEST_F(EngineTest, SeedsMakeAnswersRepeatable) {
       << "the answer tells which seed was drawn";
 }
 
+TEST_F(EngineTest, AnAnswerThatHasBegunGoesOn) {
+  auto request = ask("What is the capital of France?");
+  const std::string whole = answer(*engine_, request).content;
+  ASSERT_GT(whole.size(), 8u);
+  const size_t space = whole.find(' ', 4);
+  request.answer_prefix = whole.substr(0, space + 1);  // the space is the next word's
+  const Reply rest = answer(*engine_, request);
+  EXPECT_EQ(rest.content, whole.substr(space));
+  EXPECT_TRUE(engine_->render(request).value().ends_with(whole.substr(0, space)));
+  request.thinking = Thinking::kOn;
+  EXPECT_NE(answer(*engine_, request).error, "");
+}
+
 TEST_F(EngineTest, RawPrompts) {
   GenerationRequest request;
   request.raw_text =
