@@ -14,7 +14,15 @@ using engine::Event;
 // One pull gives at most about this much, so that a stream takes its turn with the others.
 constexpr size_t kPullBytes = 32 << 10;
 
-// The generations of a job, drained in turn.
+// Generations under way.
+struct Job {
+  ModelUse model;
+  std::vector<std::shared_ptr<engine::Generation>> generations;
+  Dialect dialect;
+  Metrics* metrics;
+};
+
+// A job's generations, drained in turn; cancelled when dropped unfinished.
 class Pump {
  public:
   explicit Pump(Job job) : job_(std::move(job)), ended_(job_.generations.size(), false) {}
@@ -178,8 +186,9 @@ void Answer::add(const Event& event, std::string_view id_prefix) {
   }
 }
 
-tl::expected<Job, HttpReply> start(const Api& api, Dialect dialect, ModelUse model,
-                                   std::vector<engine::GenerationRequest> requests) {
+HttpReply generate(const Api& api, Dialect dialect, ModelUse model,
+                   std::vector<engine::GenerationRequest> requests,
+                   std::unique_ptr<AnswerFormat> format, Delivery delivery) {
   Job job{std::move(model), {}, dialect, &api.metrics};
   for (engine::GenerationRequest& request : requests) {
     auto generation = job.model.engine->submit(std::move(request));
@@ -187,22 +196,16 @@ tl::expected<Job, HttpReply> start(const Api& api, Dialect dialect, ModelUse mod
       const Error& error = generation.error();
       for (const auto& started : job.generations) started->cancel();
       const int status = error.kind == ErrorKind::kBadInput ? 400 : 503;
-      return tl::unexpected(error_reply(dialect, status, error.message));
+      return error_reply(dialect, status, error.message);
     }
     job.generations.push_back(std::move(*generation));
   }
-  return job;
-}
-
-HttpReply whole_reply(Job job, std::unique_ptr<AnswerFormat> format) {
   HttpReply reply;
-  reply.pending = std::make_unique<WholeAnswer>(std::move(job), std::move(format));
-  return reply;
-}
-
-HttpReply stream_reply(Job job, std::unique_ptr<AnswerFormat> format) {
-  HttpReply reply;
-  reply.pending = std::make_unique<StreamStart>(std::move(job), std::move(format));
+  if (delivery == Delivery::kStream) {
+    reply.pending = std::make_unique<StreamStart>(std::move(job), std::move(format));
+  } else {
+    reply.pending = std::make_unique<WholeAnswer>(std::move(job), std::move(format));
+  }
   return reply;
 }
 

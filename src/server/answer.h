@@ -1,13 +1,12 @@
 // Answers: from the events of one or several generations to a dialect's bytes.
 //
-//   start() ─► Job ─► whole_reply()   every event collected, then AnswerFormat::whole()
-//                 └─► stream_reply()  waits for the first event (an error is still a status), then
-//                                     AnswerFormat::begin(), event()…, end()
+//   generate() ─► Job ─► whole: every event collected, then AnswerFormat::whole()
+//                    └─► stream: waits for the first event (an error is still a status), then
+//                                AnswerFormat::begin(), event()…, end()
 #pragma once
 
 #include <memory>
 #include <string>
-#include <tl/expected.hpp>
 #include <vector>
 
 #include "server/api.h"
@@ -47,20 +46,13 @@ class AnswerFormat {
   virtual HttpReply whole(std::vector<Answer>& answers) = 0;
 };
 
-// Generations under way. Cancelled when dropped unfinished.
-struct Job {
-  ModelUse model;
-  std::vector<std::shared_ptr<engine::Generation>> generations;
-  Dialect dialect;
-  Metrics* metrics;
-};
+enum class Delivery { kWhole, kStream };
 
-// Submits each request. The error is a reply in the dialect's form: 400, or 503 for a full queue.
-tl::expected<Job, HttpReply> start(const Api& api, Dialect dialect, ModelUse model,
-                                   std::vector<engine::GenerationRequest> requests);
-
-HttpReply whole_reply(Job job, std::unique_ptr<AnswerFormat> format);
-HttpReply stream_reply(Job job, std::unique_ptr<AnswerFormat> format);
+// Submits each request; what comes of them is told in `format`. A fault that is known at once is a
+// reply in the dialect's form: 400, or 503 for a full queue.
+HttpReply generate(const Api& api, Dialect dialect, ModelUse model,
+                   std::vector<engine::GenerationRequest> requests,
+                   std::unique_ptr<AnswerFormat> format, Delivery delivery);
 
 // 400 for bad input, 500 otherwise.
 HttpReply error_reply(Dialect dialect, const Error& error);

@@ -275,6 +275,7 @@ Result<MessagesCall> read_call(const Api& api, std::string_view body) {
   TRY_STATUS(read_messages_tools(fields, request.tools));
   TRY_STATUS(read_choice(fields, request.tools));
   TRY_STATUS(read_messages_thinking(fields, request));
+  TRY_STATUS(continue_last_message(request));
   TRY_STATUS(read_sampling(fields, request.sampling));
   TRY_STATUS(fields.read("max_tokens", request.max_tokens, 1, 1 << 24));
   TRY_STATUS(fields.read("stop_sequences", request.stop));
@@ -468,10 +469,8 @@ HttpReply messages(const Api& api, const HttpRequest& http) {
   auto format = std::make_unique<MessagesFormat>(model->name);
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
-  auto job = start(api, Dialect::kAnthropic, std::move(*model), std::move(requests));
-  if (!job) return std::move(job.error());
-  return call->stream ? stream_reply(std::move(*job), std::move(format))
-                      : whole_reply(std::move(*job), std::move(format));
+  return generate(api, Dialect::kAnthropic, std::move(*model), std::move(requests),
+                  std::move(format), call->stream ? Delivery::kStream : Delivery::kWhole);
 }
 
 HttpReply count_tokens(const Api& api, const HttpRequest& http) {

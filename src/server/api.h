@@ -27,6 +27,7 @@ std::vector<Route> all_routes(const Api& api);
 
 std::vector<Route> openai_chat_routes(const Api& api);
 std::vector<Route> openai_completion_routes(const Api& api);
+std::vector<Route> embedding_routes(const Api& api);
 std::vector<Route> openai_model_routes(const Api& api);
 std::vector<Route> anthropic_routes(const Api& api);
 std::vector<Route> responses_routes(const Api& api);

@@ -318,6 +318,18 @@ Status read_thinking(Fields& fields, engine::GenerationRequest& request) {
   return {};
 }
 
+Status continue_last_message(engine::GenerationRequest& request) {
+  if (request.messages.empty()) return {};
+  const ChatMessage& last = request.messages.back();
+  if (last.role != "assistant" || !last.tool_calls.empty()) return {};
+  if (request.thinking == engine::Thinking::kOn)
+    return bad_input("messages: an answer that has begun cannot go on with thinking");
+  request.thinking = engine::Thinking::kOff;
+  for (const ContentPart& part : last.content) request.answer_prefix += part.text;
+  request.messages.pop_back();
+  return {};
+}
+
 Json openai_usage(const std::vector<engine::Event>& done, size_t per_prompt) {
   int prompt = 0, cached = 0, completion = 0, reasoning = 0;
   for (size_t i = 0; i < done.size(); ++i) {

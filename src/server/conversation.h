@@ -36,6 +36,10 @@ Status check_response_format(const Json* format, const std::string& path);
 // temperature, top_p, top_k, min_p, penalties, seed, logit_bias: the same names everywhere.
 Status read_sampling(Fields& fields, engine::SamplingOptions& sampling);
 
+// A last message that is the assistant's text is the beginning of the answer, which goes on from
+// it.
+Status continue_last_message(engine::GenerationRequest& request);
+
 // reasoning effort → thinking and budget: none and minimal: off; low 512, medium 2048, high 8192
 // tokens; xhigh and max: on without a budget. Also given to the template ("reasoning_effort").
 Status apply_effort(std::string_view effort, const std::string& path,

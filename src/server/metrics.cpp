@@ -20,30 +20,16 @@ Buckets seconds_buckets() {
 }
 
 // A number that the engine counts itself, told as it stands when asked.
-prometheus::MetricFamily sample(const char* name, const char* help, prometheus::MetricType type,
-                                const std::vector<std::pair<std::string, double>>& by_model) {
-  prometheus::MetricFamily family{name, help, type, {}};
-  for (const auto& [model, number] : by_model) {
-    prometheus::ClientMetric metric;
-    metric.label.push_back({"model", model});
-    if (type == prometheus::MetricType::Counter) {
-      metric.counter.value = number;
-    } else {
-      metric.gauge.value = number;
-    }
-    family.metric.push_back(std::move(metric));
-  }
-  return family;
-}
-
 struct EngineNumber {
   const char *name, *help;
   prometheus::MetricType type;
   double (*of)(const engine::EngineStats& stats);
+  const char* result = nullptr;  // a label: rows of one name follow each other
 };
 
 constexpr auto kCounter = prometheus::MetricType::Counter;
 constexpr auto kGauge = prometheus::MetricType::Gauge;
+constexpr const char* kLookups = "godwit_prefix_lookups_total";
 using Stats = engine::EngineStats;
 
 #define GODWIT_STAT(field) [](const Stats& s) { return static_cast<double>(s.field); }
@@ -60,6 +46,11 @@ constexpr EngineNumber kNumbers[] = {
     {"godwit_prompt_tokens_total", "Tokens of prompts", kCounter, GODWIT_STAT(prompt_tokens)},
     {"godwit_reused_tokens_total", "Tokens of prompts taken from the prefix cache", kCounter,
      GODWIT_STAT(reused_tokens)},
+    {kLookups, "Prompts by what their lookup in the prefix cache came to", kCounter,
+     GODWIT_STAT(reuse_whole), "whole"},
+    {kLookups, "", kCounter, GODWIT_STAT(reuse_unknown), "unknown"},
+    {kLookups, "", kCounter, GODWIT_STAT(reuse_diverged), "diverged"},
+    {kLookups, "", kCounter, GODWIT_STAT(reuse_no_snapshot), "no_snapshot"},
     {"godwit_generated_tokens_total", "Tokens of answers", kCounter, GODWIT_STAT(generated_tokens)},
     {"godwit_prefill_seconds_total", "Time spent computing prompts", kCounter,
      GODWIT_STAT(prefill_seconds)},
@@ -106,8 +97,6 @@ struct Metrics::Families {
                  "From a request's first byte to the last of its answer, by route");
   prometheus::Family<prometheus::Counter>& answers =
       counters("godwit_answers_total", "Answers by the reason of their end");
-  prometheus::Family<prometheus::Counter>& misses =
-      counters("godwit_prefix_misses_total", "Prompts that could not be reused as far as hoped");
   prometheus::Family<prometheus::Histogram>& first_token =
       histograms("godwit_first_token_seconds", "From a request's arrival to its first token");
   prometheus::Family<prometheus::Histogram>& token_seconds =
@@ -135,7 +124,6 @@ void Metrics::answer_done(const std::string& model, const engine::Event& done) {
   families_->answers.Add({{"model", model}, {"finish", std::string(finish_word(done.finish))}})
       .Increment();
   const Labels labels{{"model", model}};
-  if (!done.usage.reuse_note.empty()) families_->misses.Add(labels).Increment();
   families_->first_token.Add(labels, seconds_buckets()).Observe(done.timings.first_token);
   if (const int tokens = done.usage.completion_tokens; tokens > 1)
     families_->token_seconds.Add(labels, seconds_buckets())
@@ -145,11 +133,17 @@ void Metrics::answer_done(const std::string& model, const engine::Event& done) {
 std::string Metrics::text(const std::vector<ModelSet::State>& models) {
   std::vector<prometheus::MetricFamily> all = families_->registry.Collect();
   for (const EngineNumber& number : kNumbers) {
-    std::vector<std::pair<std::string, double>> by_model;
+    if (all.empty() || all.back().name != number.name)
+      all.push_back({number.name, number.help, number.type, {}});
     for (const auto& state : models) {
-      if (state.engine) by_model.emplace_back(state.name, number.of(state.engine->stats()));
+      if (!state.engine) continue;
+      prometheus::ClientMetric metric;
+      metric.label.push_back({"model", state.name});
+      if (number.result) metric.label.push_back({"result", number.result});
+      const double now = number.of(state.engine->stats());
+      (number.type == kCounter ? metric.counter.value : metric.gauge.value) = now;
+      all.back().metric.push_back(std::move(metric));
     }
-    all.push_back(sample(number.name, number.help, number.type, by_model));
   }
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, all);

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "server/answer.h"
 #include "server/conversation.h"
-#include "server/openai_logprobs.h"
+#include "server/openai_common.h"
 
 namespace godwit::server {
 namespace {
@@ -151,6 +151,7 @@ Result<OllamaCall> read_chat(const Api& api, std::string_view body) {
     TRY(call.request.tools, read_tools(*tools, "tools"));
   }
   TRY_STATUS(read_common(fields, call));
+  TRY_STATUS(continue_last_message(call.request));
   fields.note_unknown("/api/chat");
   return call;
 }
@@ -307,10 +308,8 @@ HttpReply answer(const Api& api, Endpoint endpoint, const HttpRequest& http) {
   if (!call->load_only.empty()) return format->loaded(call->load_only);
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
-  auto job = start(api, Dialect::kOllama, std::move(*model), std::move(requests));
-  if (!job) return std::move(job.error());
-  return call->stream ? stream_reply(std::move(*job), std::move(format))
-                      : whole_reply(std::move(*job), std::move(format));
+  return generate(api, Dialect::kOllama, std::move(*model), std::move(requests), std::move(format),
+                  call->stream ? Delivery::kStream : Delivery::kWhole);
 }
 
 }  // namespace

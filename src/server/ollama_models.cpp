@@ -174,10 +174,6 @@ HttpReply fixed_list(const HttpRequest&) {
                      "the list of models is fixed when the server starts and cannot be changed");
 }
 
-HttpReply no_embeddings(const HttpRequest&) {
-  return error_reply(Dialect::kOllama, 501, "embeddings are not supported by this model");
-}
-
 HttpReply version(const HttpRequest&) {
   return json_reply(Json::object({{"version", value(kApiVersion)}}));
 }
@@ -217,9 +213,7 @@ std::vector<Route> ollama_model_routes(const Api& api) {
           {"POST", "/api/create", fixed_list},
           {"POST", "/api/copy", fixed_list},
           {"DELETE", "/api/delete", fixed_list},
-          {"POST", "/api/blobs/{digest}", fixed_list},
-          {"POST", "/api/embed", no_embeddings},
-          {"POST", "/api/embeddings", no_embeddings}};
+          {"POST", "/api/blobs/{digest}", fixed_list}};
 }
 
 }  // namespace godwit::server

@@ -1,9 +1,8 @@
 // /v1/chat/completions.
 #include <utility>
 
-#include "server/answer.h"
 #include "server/conversation.h"
-#include "server/openai_logprobs.h"
+#include "server/openai_common.h"
 
 namespace godwit::server {
 namespace {
@@ -70,6 +69,12 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
   TRY_STATUS(fields.read("n", call.choices, 1, kMaxChoices));
   TRY_STATUS(fields.read("prompt_cache_key", request.cache_key));
   TRY_STATUS(fields.read("add_generation_prompt", request.template_options.add_generation_prompt));
+  bool goes_on = false;
+  TRY_STATUS(fields.read("continue_final_message", goes_on));
+  if (goes_on) {
+    TRY_STATUS(continue_last_message(request));
+    request.template_options.add_generation_prompt = true;
+  }
   fields.ignore(
       {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier"});
   fields.note_unknown("/v1/chat/completions");
@@ -87,21 +92,20 @@ std::string_view finish_word(FinishReason reason) {
   }
 }
 
-class ChatFormat final : public AnswerFormat {
+class ChatFormat final : public ChoicesFormat {
  public:
   ChatFormat(const ChatCall& call, ModelUse model)
-      : model_(std::move(model)),
-        id_(new_id("chatcmpl-")),
-        created_(unix_time()),
-        include_usage_(call.include_usage),
+      : ChoicesFormat({"chatcmpl-", "chat.completion", "chat.completion.chunk"}, std::move(model),
+                      call.choices, call.choices),
         include_progress_(call.include_progress),
-        logprobs_(call.logprobs),
-        done_(call.choices) {}
+        logprobs_(call.logprobs) {
+    include_usage_ = call.include_usage;
+  }
 
   std::string begin() override {
     std::string bytes;
     for (size_t i = 0; i < done_.size(); ++i) {
-      bytes += chunk(static_cast<int>(i),
+      bytes += delta(static_cast<int>(i),
                      Json::object({{"role", value("assistant")}, {"content", value("")}}));
     }
     return bytes;
@@ -112,9 +116,9 @@ class ChatFormat final : public AnswerFormat {
       case Event::Kind::kPromptProgress:
         return include_progress_ ? progress(event) : std::string();
       case Event::Kind::kReasoning:
-        return chunk(choice, Json::object({{"reasoning_content", value(event.text)}}));
+        return delta(choice, Json::object({{"reasoning_content", value(event.text)}}));
       case Event::Kind::kContent:
-        return chunk(choice, Json::object({{"content", value(event.text)}}), {}, event.logprobs);
+        return delta(choice, Json::object({{"content", value(event.text)}}), {}, event.logprobs);
       case Event::Kind::kToolCallBegin:
         return tool_call(
             choice, event.index,
@@ -126,73 +130,31 @@ class ChatFormat final : public AnswerFormat {
                          {{"function", Json::object({{"arguments", value(event.text)}})}});
       case Event::Kind::kDone:
         done_[choice] = event;
-        return chunk(choice, Json::object(), value(finish_word(event.finish)));
+        return delta(choice, Json::object(), value(finish_word(event.finish)));
       default:
         return {};
     }
   }
 
-  std::string end() override {
-    std::string bytes;
-    if (include_usage_) {
-      Json json = head("chat.completion.chunk");
-      json.set("choices", Json::array());
-      json.set("usage", usage());
-      bytes = sse(json);
-    }
-    return bytes + "data: [DONE]\n\n";
-  }
-
-  std::string error(int status, const std::string& message) override {
-    return "data: " + error_body(Dialect::kOpenAi, status, message) + "\n\n";
-  }
-
-  HttpReply whole(std::vector<Answer>& answers) override {
-    Json::Array choices;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      done_[i] = answers[i].done;
-      choices.push_back(choice(static_cast<int>(i), answers[i]));
-    }
-    Json json = head("chat.completion");
-    json.set("choices", Json::array(std::move(choices)));
-    json.set("usage", usage());
-    return json_reply(json);
-  }
-
  private:
-  Json head(const char* object) const {
-    return Json::object({{"id", value(id_)},
-                         {"object", value(object)},
-                         {"created", value(created_)},
-                         {"model", value(model_.name)},
-                         {"system_fingerprint", value("godwit")}});
-  }
-
-  Json usage() const { return openai_usage(done_, done_.size()); }
-
-  std::string chunk(int index, Json delta, Json finish = {},
+  std::string delta(int index, Json delta, Json finish = {},
                     const std::vector<engine::TokenLogprob>& logprobs = {}) const {
-    Json json = head("chat.completion.chunk");
-    json.set("choices", Json::array({Json::object({{"index", value(index)},
-                                                   {"delta", std::move(delta)},
-                                                   {"logprobs", logprobs_json(logprobs)},
-                                                   {"finish_reason", std::move(finish)}})}));
-    return sse(json);
+    return chunk({Json::object({{"index", value(index)},
+                                {"delta", std::move(delta)},
+                                {"logprobs", logprobs_json(logprobs)},
+                                {"finish_reason", std::move(finish)}})});
   }
 
   std::string tool_call(int choice, int index, Json::Object members) const {
     members.insert(members.begin(), {"index", value(index)});
-    return chunk(choice,
+    return delta(choice,
                  Json::object({{"tool_calls", Json::array({Json::object(std::move(members))})}}));
   }
 
   std::string progress(const Event& event) const {
-    Json json = head("chat.completion.chunk");
-    json.set("choices", Json::array());
-    json.set("godwit",
-             Json::object({{"prompt_progress", Json::object({{"done", value(event.done)},
-                                                             {"total", value(event.total)}})}}));
-    return sse(json);
+    const Json progress =
+        Json::object({{"done", value(event.done)}, {"total", value(event.total)}});
+    return chunk({}, {{"godwit", Json::object({{"prompt_progress", progress}})}});
   }
 
   Json logprobs_json(const std::vector<engine::TokenLogprob>& logprobs) const {
@@ -201,12 +163,23 @@ class ChatFormat final : public AnswerFormat {
         {{"content", chat_logprobs(*model_.engine, logprobs)}, {"refusal", Json()}});
   }
 
-  Json choice(int index, const Answer& answer) const {
-    Json message = Json::object({{"role", value("assistant")}});
+  Json::Array choices(std::vector<Answer>& answers) override {
+    Json::Array list;
+    for (const Answer& answer : answers) {
+      list.push_back(Json::object({{"index", value(static_cast<int>(list.size()))},
+                                   {"message", message(answer)},
+                                   {"logprobs", logprobs_json(answer.logprobs)},
+                                   {"finish_reason", value(finish_word(answer.done.finish))}}));
+    }
+    return list;
+  }
+
+  static Json message(const Answer& answer) {
     const bool null_content = answer.content.empty() && !answer.calls.empty();
-    message.set("content", null_content ? Json() : value(answer.content));
-    message.set("refusal", Json());
-    if (!answer.reasoning.empty()) message.set("reasoning_content", value(answer.reasoning));
+    Json json = Json::object({{"role", value("assistant")},
+                              {"content", null_content ? Json() : value(answer.content)},
+                              {"refusal", Json()}});
+    if (!answer.reasoning.empty()) json.set("reasoning_content", value(answer.reasoning));
     Json::Array calls;
     for (const CalledTool& call : answer.calls) {
       calls.push_back(Json::object(
@@ -215,18 +188,11 @@ class ChatFormat final : public AnswerFormat {
            {"function",
             Json::object({{"name", value(call.name)}, {"arguments", value(call.arguments)}})}}));
     }
-    if (!calls.empty()) message.set("tool_calls", Json::array(std::move(calls)));
-    return Json::object({{"index", value(index)},
-                         {"message", std::move(message)},
-                         {"logprobs", logprobs_json(answer.logprobs)},
-                         {"finish_reason", value(finish_word(answer.done.finish))}});
+    if (!calls.empty()) json.set("tool_calls", Json::array(std::move(calls)));
+    return json;
   }
 
-  ModelUse model_;
-  std::string id_;
-  int64_t created_;
-  bool include_usage_, include_progress_, logprobs_;
-  std::vector<Event> done_;  // by choice
+  bool include_progress_, logprobs_;
 };
 
 HttpReply chat(const Api& api, const HttpRequest& http) {
@@ -235,11 +201,9 @@ HttpReply chat(const Api& api, const HttpRequest& http) {
   auto model = api.models.use(call->model);
   if (!model) return error_reply(Dialect::kOpenAi, model.error());
   auto format = std::make_unique<ChatFormat>(*call, *model);
-  auto job = start(api, Dialect::kOpenAi, std::move(*model),
-                   repeat_request(std::move(call->request), call->choices));
-  if (!job) return std::move(job.error());
-  return call->stream ? stream_reply(std::move(*job), std::move(format))
-                      : whole_reply(std::move(*job), std::move(format));
+  return generate(api, Dialect::kOpenAi, std::move(*model),
+                  repeat_request(std::move(call->request), call->choices), std::move(format),
+                  call->stream ? Delivery::kStream : Delivery::kWhole);
 }
 
 }  // namespace

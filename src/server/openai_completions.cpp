@@ -1,9 +1,8 @@
 // /v1/completions: a prompt as it is, without a template.
 #include <utility>
 
-#include "server/answer.h"
 #include "server/conversation.h"
-#include "server/openai_logprobs.h"
+#include "server/openai_common.h"
 
 namespace godwit::server {
 namespace {
@@ -13,56 +12,16 @@ using engine::Event;
 constexpr int kMaxChoices = 16;
 constexpr size_t kMaxAnswers = 64;
 
-using Ids = std::vector<int32_t>;
-struct Prompt {
-  std::optional<std::string> text;
-  std::optional<Ids> ids;
-};
-
 struct CompletionCall {
   engine::GenerationRequest request;  // without its prompt
   std::vector<Prompt> prompts;
   std::string model;
-  int choices = 1;
+  int choices = 1;  // of each prompt; 0: its score alone
   bool stream = false, include_usage = false, echo = false;
+  bool scored = false;  // log-probabilities of the prompt's own tokens are asked for
+
+  size_t per_prompt() const { return choices + (scored ? 1 : 0); }  // requests to the engine
 };
-
-Result<Ids> read_ids(const Json& list, const std::string& path) {
-  Ids ids;
-  for (size_t i = 0; i < list.items().size(); ++i) {
-    const auto id = list.items()[i].as_int64();
-    if (!id || *id < 0 || *id > INT32_MAX)
-      return bad_input("{}[{}]: expected token id, found {}", path, i, kind_name(list.items()[i]));
-    ids.push_back(static_cast<int32_t>(*id));
-  }
-  return ids;
-}
-
-// A string, a list of strings, a list of ids, a list of lists of ids.
-Result<std::vector<Prompt>> read_prompts(const Json& prompt) {
-  if (prompt.is_string()) return std::vector<Prompt>{{prompt.as_string(), {}}};
-  if (!prompt.is_array() || prompt.items().empty())
-    return bad_input("prompt: expected string, array of strings or array of token ids, found {}",
-                     prompt.is_array() ? "an empty array" : kind_name(prompt));
-  if (prompt.items().front().is_number()) {
-    TRY(Ids ids, read_ids(prompt, "prompt"));
-    return std::vector<Prompt>{{{}, std::move(ids)}};
-  }
-  std::vector<Prompt> prompts;
-  for (size_t i = 0; i < prompt.items().size(); ++i) {
-    const Json& item = prompt.items()[i];
-    if (item.is_string()) {
-      prompts.push_back({item.as_string(), {}});
-    } else if (item.is_array()) {
-      TRY(Ids ids, read_ids(item, fmt::format("prompt[{}]", i)));
-      prompts.push_back({{}, std::move(ids)});
-    } else {
-      return bad_input("prompt[{}]: expected string or array of token ids, found {}", i,
-                       kind_name(item));
-    }
-  }
-  return prompts;
-}
 
 Result<CompletionCall> read_completion(std::string_view body) {
   TRY(const Json json, parse_body(body));
@@ -71,9 +30,7 @@ Result<CompletionCall> read_completion(std::string_view body) {
   call.request.parse_output = false;
   call.request.max_tokens = 16;  // as the API has it
   TRY_STATUS(fields.read("model", call.model));
-  const Json* prompt = fields.find("prompt");
-  if (!prompt) return fields.wrong("prompt", "string or array");
-  TRY(call.prompts, read_prompts(*prompt));
+  TRY(call.prompts, read_prompts(fields, "prompt"));
   TRY_STATUS(read_sampling(fields, call.request.sampling));
   TRY_STATUS(fields.read("max_tokens", call.request.max_tokens, -1, 1 << 24));
   TRY_STATUS(fields.read("stop", call.request.stop));
@@ -91,110 +48,94 @@ Result<CompletionCall> read_completion(std::string_view body) {
   TRY_STATUS(fields.read("suffix", suffix));
   if (!suffix.empty()) return bad_input("suffix: filling in before a suffix is not supported");
   if (best_of != call.choices) return bad_input("best_of: expected the same as n");
-  if (call.echo && call.request.logprobs >= 0)
-    return bad_input("echo: log-probabilities of the prompt are not supported yet");
-  if (call.prompts.size() * call.choices > kMaxAnswers) {
-    return bad_input("prompt: expected at most {} answers, found {}", kMaxAnswers,
-                     call.prompts.size() * call.choices);
-  }
+  call.scored = call.echo && call.request.logprobs >= 0;
+  if (call.scored && call.stream)
+    return bad_input("stream: log-probabilities of the prompt come with whole answers only");
+  if (call.scored && call.request.max_tokens == 0) call.choices = 0;
+  if (const size_t answers = call.prompts.size() * call.per_prompt(); answers > kMaxAnswers)
+    return bad_input("prompt: expected at most {} answers, found {}", kMaxAnswers, answers);
   fields.ignore({"user"});
   fields.note_unknown("/v1/completions");
   return call;
 }
 
-class CompletionFormat final : public AnswerFormat {
+class CompletionFormat final : public ChoicesFormat {
  public:
   CompletionFormat(const CompletionCall& call, ModelUse model)
-      : model_(std::move(model)),
-        id_(new_id("cmpl-")),
-        created_(unix_time()),
-        choices_(call.choices),
-        include_usage_(call.include_usage),
-        done_(call.prompts.size() * call.choices),
+      : ChoicesFormat({"cmpl-", "text_completion", "text_completion"}, std::move(model),
+                      call.prompts.size() * call.per_prompt(), call.per_prompt()),
+        call_(call),
         offsets_(done_.size(), 0) {
+    include_usage_ = call.include_usage;
     for (const Prompt& prompt : call.prompts) {
       std::string echo;
-      if (call.echo) echo = prompt.text ? *prompt.text : model_.engine->detokenize(*prompt.ids);
-      echoes_.push_back(std::move(echo));
+      if (call.echo) echo = prompt.ids ? model_.engine->detokenize(*prompt.ids) : prompt.text;
+      echoes_.push_back(replace_invalid_utf8(echo));
     }
   }
 
   std::string begin() override {
     std::string bytes;
     for (size_t i = 0; i < done_.size(); ++i) {
-      if (const std::string& echo = echoes_[i / choices_]; !echo.empty())
-        bytes += chunk(static_cast<int>(i), echo, {}, {});
+      if (const std::string& echo = echoes_[i / call_.per_prompt()]; !echo.empty())
+        bytes += chunk({choice(i, echo, {}, {})});
     }
     return bytes;
   }
-  std::string event(int choice, const Event& event) override {
-    if (event.kind == Event::Kind::kContent) return chunk(choice, event.text, event.logprobs, {});
+  std::string event(int choice_index, const Event& event) override {
+    const auto i = static_cast<size_t>(choice_index);
+    if (event.kind == Event::Kind::kContent)
+      return chunk({choice(i, event.text, table(i, event.logprobs), {})});
     if (event.kind != Event::Kind::kDone) return {};
-    done_[choice] = event;
-    return chunk(choice, "", {}, finish(event));
-  }
-  std::string end() override {
-    std::string bytes;
-    if (include_usage_) {
-      Json json = head();
-      json.set("choices", Json::array());
-      json.set("usage", openai_usage(done_, choices_));
-      bytes = sse(json);
-    }
-    return bytes + "data: [DONE]\n\n";
-  }
-  std::string error(int status, const std::string& message) override {
-    return "data: " + error_body(Dialect::kOpenAi, status, message) + "\n\n";
-  }
-  HttpReply whole(std::vector<Answer>& answers) override {
-    Json::Array choices;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      done_[i] = answers[i].done;
-      choices.push_back(choice(static_cast<int>(i), echoes_[i / choices_] + answers[i].content,
-                               answers[i].logprobs, finish(answers[i].done)));
-    }
-    Json json = head();
-    json.set("choices", Json::array(std::move(choices)));
-    json.set("usage", openai_usage(done_, choices_));
-    return json_reply(json);
+    done_[i] = event;
+    return chunk({choice(i, "", {}, finish(event))});
   }
 
  private:
-  using Logprobs = std::vector<engine::TokenLogprob>;
-
   static Json finish(const Event& done) {
     return value(done.finish == engine::FinishReason::kLength ? "length" : "stop");
   }
-  Json head() const {
-    return Json::object({{"id", value(id_)},
-                         {"object", value("text_completion")},
-                         {"created", value(created_)},
-                         {"model", value(model_.name)}});
-  }
-  std::string chunk(int index, const std::string& text, const Logprobs& logprobs, Json finish) {
-    Json json = head();
-    json.set("choices", Json::array({choice(index, text, logprobs, std::move(finish))}));
-    return sse(json);
-  }
-  Json choice(int index, const std::string& text, const Logprobs& logprobs, Json finish) {
-    return Json::object({{"index", value(index)},
+  static Json choice(size_t index, const std::string& text, Json logprobs, Json finish) {
+    return Json::object({{"index", value(static_cast<int>(index))},
                          {"text", value(text)},
-                         {"logprobs", logprobs.empty() ? Json() : table(index, logprobs)},
+                         {"logprobs", std::move(logprobs)},
                          {"finish_reason", std::move(finish)}});
   }
-  // The four lists of the old form.
-  Json table(int index, const Logprobs& logprobs) {
+
+  // With a score, the first answer to each prompt is that.
+  Json::Array choices(std::vector<Answer>& answers) override {
+    Json::Array list;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const size_t prompt = i / call_.per_prompt();
+      const bool is_score = call_.scored && i % call_.per_prompt() == 0;
+      if (is_score && call_.choices > 0) continue;
+      std::vector<engine::TokenLogprob> logprobs = std::move(answers[i].logprobs);
+      if (call_.scored) {
+        auto& scores = answers[prompt * call_.per_prompt()].done.logprobs;
+        logprobs.insert(logprobs.begin(), scores.begin(), scores.end());
+        logprobs.insert(logprobs.begin(), {call_.prompts[prompt].ids->front(), 0, {}});
+      }
+      list.push_back(choice(list.size(), echoes_[prompt] + answers[i].content, table(i, logprobs),
+                            is_score ? value("length") : finish(answers[i].done)));
+    }
+    return list;
+  }
+
+  // The four lists of the old form. Before a prompt's first token stands nothing: it has no number.
+  Json table(size_t answer, const std::vector<engine::TokenLogprob>& logprobs) {
+    if (logprobs.empty()) return {};
     Json::Array tokens, numbers, tops, offsets;
     for (const engine::TokenLogprob& token : logprobs) {
       const std::string text = printable_token(*model_.engine, token.id);
-      Json top = Json::object();
+      const bool has_number = !call_.scored || &token != &logprobs.front();
+      Json top = has_number ? Json::object() : Json();
       for (const auto& [id, logprob] : token.top)
         top.set(printable_token(*model_.engine, id), value(static_cast<double>(logprob)));
       tokens.push_back(value(text));
-      numbers.push_back(value(static_cast<double>(token.logprob)));
+      numbers.push_back(has_number ? value(static_cast<double>(token.logprob)) : Json());
       tops.push_back(std::move(top));
-      offsets.push_back(value(offsets_[index]));
-      offsets_[index] += static_cast<int>(text.size());
+      offsets.push_back(value(offsets_[answer]));
+      offsets_[answer] += static_cast<int>(text.size());
     }
     return Json::object({{"tokens", Json::array(std::move(tokens))},
                          {"token_logprobs", Json::array(std::move(numbers))},
@@ -202,14 +143,9 @@ class CompletionFormat final : public AnswerFormat {
                          {"text_offset", Json::array(std::move(offsets))}});
   }
 
-  ModelUse model_;
-  std::string id_;
-  int64_t created_;
-  size_t choices_;  // of each prompt
-  bool include_usage_;
+  CompletionCall call_;
   std::vector<std::string> echoes_;  // by prompt
-  std::vector<Event> done_;          // by choice
-  std::vector<int> offsets_;         // of the next token's text, by choice
+  std::vector<int> offsets_;         // of the next token's text, by answer
 };
 
 HttpReply complete(const Api& api, const HttpRequest& http) {
@@ -217,19 +153,30 @@ HttpReply complete(const Api& api, const HttpRequest& http) {
   if (!call) return error_reply(Dialect::kOpenAi, call.error());
   auto model = api.models.use(call->model);
   if (!model) return error_reply(Dialect::kOpenAi, model.error());
-  auto format = std::make_unique<CompletionFormat>(*call, *model);
   std::vector<engine::GenerationRequest> requests;
   for (Prompt& prompt : call->prompts) {
+    if (call->scored && !prompt.ids) prompt.ids = model->engine->tokenize(prompt.text, true);
+    if (call->scored && prompt.ids->size() < 2) {
+      return error_reply(Dialect::kOpenAi, 400,
+                         "prompt: expected at least two tokens, of which the second has a "
+                         "log-probability");
+    }
     engine::GenerationRequest request = call->request;
-    request.raw_text = std::move(prompt.text);
-    request.raw_ids = std::move(prompt.ids);
+    if (prompt.ids) {
+      request.raw_ids = prompt.ids;
+    } else {
+      request.raw_text = prompt.text;
+    }
+    if (call->scored) {
+      requests.push_back(request);
+      requests.back().task = engine::Task::kScore;
+    }
     for (auto& one : repeat_request(std::move(request), call->choices))
       requests.push_back(std::move(one));
   }
-  auto job = start(api, Dialect::kOpenAi, std::move(*model), std::move(requests));
-  if (!job) return std::move(job.error());
-  return call->stream ? stream_reply(std::move(*job), std::move(format))
-                      : whole_reply(std::move(*job), std::move(format));
+  auto format = std::make_unique<CompletionFormat>(*call, *model);
+  return generate(api, Dialect::kOpenAi, std::move(*model), std::move(requests), std::move(format),
+                  call->stream ? Delivery::kStream : Delivery::kWhole);
 }
 
 }  // namespace

@@ -5,12 +5,24 @@
 #include <utility>
 
 #include "server/answer.h"
-#include "server/openai_logprobs.h"
+#include "server/ollama.h"
+#include "server/openai_common.h"
 
 namespace godwit::server {
 namespace {
 
-Json model_json(const Api& api, const ModelSet::State& state) {
+// Anthropic's clients say so; others are taken for OpenAI's.
+Dialect dialect_of(const HttpRequest& http) {
+  return http.header("anthropic-version").empty() ? Dialect::kOpenAi : Dialect::kAnthropic;
+}
+
+Json model_json(const Api& api, const ModelSet::State& state, Dialect dialect) {
+  if (dialect == Dialect::kAnthropic) {
+    return Json::object({{"type", value("model")},
+                         {"id", value(state.name)},
+                         {"display_name", value(state.name)},
+                         {"created_at", value(rfc3339(api.started * 1'000'000'000))}});
+  }
   Json json = Json::object({{"id", value(state.name)},
                             {"object", value("model")},
                             {"created", value(api.started)},
@@ -19,18 +31,28 @@ Json model_json(const Api& api, const ModelSet::State& state) {
   return json;
 }
 
-HttpReply list_models(const Api& api) {
+HttpReply list_models(const Api& api, const HttpRequest& http) {
+  const Dialect dialect = dialect_of(http);
+  const auto states = api.models.states();
   Json::Array list;
-  for (const auto& state : api.models.states()) list.push_back(model_json(api, state));
-  return json_reply(
-      Json::object({{"object", value("list")}, {"data", Json::array(std::move(list))}}));
+  for (const auto& state : states) list.push_back(model_json(api, state, dialect));
+  Json json = Json::object({{"data", Json::array(std::move(list))}});
+  if (dialect == Dialect::kAnthropic) {
+    json.set("has_more", value(false));
+    json.set("first_id", value(states.front().name));
+    json.set("last_id", value(states.back().name));
+  } else {
+    json.set("object", value("list"));
+  }
+  return json_reply(json);
 }
 
 HttpReply one_model(const Api& api, const HttpRequest& http) {
+  const Dialect dialect = dialect_of(http);
   for (const auto& state : api.models.states()) {
-    if (state.name == http.parameter) return json_reply(model_json(api, state));
+    if (state.name == http.parameter) return json_reply(model_json(api, state, dialect));
   }
-  return error_reply(Dialect::kOpenAi, 404,
+  return error_reply(dialect, 404,
                      fmt::format("the model '{}' does not exist", http.parameter.substr(0, 200)));
 }
 
@@ -58,6 +80,10 @@ Json stats_json(const engine::EngineStats& s) {
                        {"pages_used", value(s.pages_used)},
                        {"snapshots", value(s.snapshots)},
                        {"snapshot_bytes", value(s.snapshot_bytes)},
+                       {"reuse_whole", value(s.reuse_whole)},
+                       {"reuse_unknown", value(s.reuse_unknown)},
+                       {"reuse_diverged", value(s.reuse_diverged)},
+                       {"reuse_no_snapshot", value(s.reuse_no_snapshot)},
                        {"pictures_encoded", value(s.pictures_encoded)},
                        {"pictures_reused", value(s.pictures_reused)},
                        {"prefill_seconds", value(s.prefill_seconds)},
@@ -175,7 +201,7 @@ Handler or_error(const Api& api, Result<HttpReply> (*handler)(const Api&, const 
 
 std::vector<Route> openai_model_routes(const Api& api) {
   return {
-      {"GET", "/v1/models", [&api](const HttpRequest&) { return list_models(api); }},
+      {"GET", "/v1/models", [&api](const HttpRequest& http) { return list_models(api, http); }},
       {"GET", "/v1/models/{id}", [&api](const HttpRequest& http) { return one_model(api, http); }}};
 }
 

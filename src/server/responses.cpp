@@ -23,12 +23,10 @@ HttpReply create(const Api& api, const Store& store, const HttpRequest& http) {
   if (!model) return error_reply(Dialect::kOpenAi, model.error());
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
-  auto job = start(api, Dialect::kOpenAi, *model, std::move(requests));
-  if (!job) return std::move(job.error());
-  const bool stream = call->stream;
-  auto format = responses_format(std::move(*call), std::move(*model), store, http.body.size());
-  return stream ? stream_reply(std::move(*job), std::move(format))
-                : whole_reply(std::move(*job), std::move(format));
+  const Delivery delivery = call->stream ? Delivery::kStream : Delivery::kWhole;
+  auto format = responses_format(std::move(*call), *model, store, http.body.size());
+  return generate(api, Dialect::kOpenAi, std::move(*model), std::move(requests), std::move(format),
+                  delivery);
 }
 
 HttpReply count_input_tokens(const Api& api, const Store& store, const HttpRequest& http) {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "server/conversation.h"
-#include "server/openai_logprobs.h"
+#include "server/openai_common.h"
 #include "server/responses.h"
 
 namespace godwit::server {

@@ -14,6 +14,7 @@ std::vector<Route> all_routes(const Api& api) {
   };
   add(openai_chat_routes(api));
   add(openai_completion_routes(api));
+  add(embedding_routes(api));
   add(openai_model_routes(api));
   add(responses_routes(api));
   add(anthropic_routes(api));

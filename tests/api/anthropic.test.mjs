@@ -56,6 +56,28 @@ test('a billing nonce in the first system block is no part of the prompt', async
   assert.equal(promptOf(first), promptOf(bare));
   assert.ok(second.usage.input_tokens < 8, `${second.usage.input_tokens} tokens computed again`);
 });
+test('models: in the shape of this client', async () => {
+  const list = await all(client.models.list());
+  assert.deepEqual(list.map(({ id, type, display_name: name }) => [id, type, name]), [['nano', 'model', 'nano']]);
+  assert.ok(Math.abs(Date.parse(list[0].created_at) - Date.now()) < 120_000);
+  assert.equal((await client.models.retrieve('nano')).id, 'nano');
+  await assert.rejects(client.models.retrieve('claude-17'), (error) => error.error.error.type === 'not_found_error');
+});
+const begun = (text) => [...user('How are you?'), { role: 'assistant', content: text }];
+test('prefill: an answer that has begun goes on', async () => {
+  assert.deepEqual((await ask({ messages: begun('I am') })).content, [{ type: 'text', text: ' fine, thank you.' }]);
+  assert.equal((await ask({ messages: begun([{ type: 'text', text: 'I am fine' }]) })).content[0].text, ', thank you.');
+});
+test('prefill: streamed', async () =>
+  assert.equal(await client.messages.stream({ model: 'nano', max_tokens: 50, temperature: 0, messages: begun('I am') }).finalText(),
+    ' fine, thank you.'));
+test('prefill: the next turn reuses it', async () => {
+  const first = await ask({ messages: begun('I am') });
+  const next = await ask({ messages: [...begun('I am' + first.content[0].text), ...user('Who are you?')] });
+  assert.ok(next.usage.input_tokens < 20, `${next.usage.input_tokens} tokens computed again`);
+});
+test('prefill: not with thinking', () =>
+  assert.rejects(ask({ max_tokens: 2000, thinking, messages: begun('I am') }), BadRequestError));
 test('text blocks', async () =>
   assert.equal((await ask({ messages: user([{ type: 'text', text: 'How are you?', cache_control: { type: 'ephemeral' } }]) })).content[0].text, fine));
 test('metadata and unknown fields are ignored', async () =>

@@ -227,7 +227,11 @@ test('delete, copy and create are refused clearly', async () => {
   await assert.rejects(client.copy({ source: 'nano', destination: 'b' }), /fixed/);
   await assert.rejects(client.create({ model: 'b', from: 'nano' }), /fixed/);
 });
-test('embed: refused clearly', () => assert.rejects(client.embed({ model: 'nano', input: 'x' }), /embeddings/));
+test('chat: an answer that has begun goes on', async () => {
+  const { message } = await client.chat({ model: 'nano', options: { temperature: 0 },
+    messages: [{ role: 'user', content: 'How are you?' }, { role: 'assistant', content: 'I am' }] });
+  assert.equal(message.content, ' fine, thank you.');
+});
 test('HEAD / answers', async () => assert.equal((await fetch(url, { method: 'HEAD' })).status, 200));
 test('own routes beside', async () => {
   assert.match((await get(`${url}/metrics`)).text, /^# HELP /m);

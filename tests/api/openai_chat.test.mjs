@@ -375,6 +375,11 @@ test('completions: streamed, the same text', async () => {
   const chunks = await all(await client.completions.create({ ...body, stream: true }));
   assert.equal(chunks.map((chunk) => chunk.choices[0]?.text ?? '').join(''), whole.choices[0].text);
 });
+test('an answer that has begun goes on when asked to', async () => {
+  const { choices: [{ message }] } = await ask({ continue_final_message: true, add_generation_prompt: false,
+    messages: [...user('How are you?'), { role: 'assistant', content: 'I am' }] });
+  assert.equal(message.content, ' fine, thank you.');
+});
 test('completions: echo', async () =>
   assert.ok((await client.completions.create({ model: 'nano', prompt: 'The capital of', max_tokens: 2, echo: true }))
     .choices[0].text.startsWith('The capital of')));

@@ -84,6 +84,7 @@ class FakeEngine final : public engine::Engine {
     info_.name = "fake";
     info_.context = 4096;
     info_.vocabulary = 256;
+    info_.hidden = 8;
     info_.vision = true;
   }
 
@@ -101,7 +102,9 @@ class FakeEngine final : public engine::Engine {
     return generation;
   }
   const engine::ModelInfo& info() const override { return info_; }
-  engine::EngineStats stats() const override { return {.requests = 3, .prompt_tokens = 99}; }
+  engine::EngineStats stats() const override {
+    return {.requests = 3, .prompt_tokens = 99, .reuse_diverged = 4};
+  }
   // A token is a byte.
   std::vector<int32_t> tokenize(const std::string& text, bool) const override {
     std::vector<int32_t> ids;

@@ -376,6 +376,10 @@ const json& whole_bodies() {
     "/api/generate": {
       "model": "m", "prompt": "p", "system": "s", "suffix": "", "raw": false,
       "images": ["aGVsbG8="], "options": {"seed": 1}, "think": true, "stream": false},
+    "/v1/embeddings": {
+      "model": "m", "input": ["a", "b"], "encoding_format": "float", "dimensions": 8},
+    "/api/embed": {"model": "m", "input": ["a"], "truncate": true, "options": {}},
+    "/api/embeddings": {"model": "m", "prompt": "p"},
     "/tokenize": {"model": "m", "prompt": "p", "special": true},
     "/detokenize": {"model": "m", "tokens": [65, 66]},
     "/api/show": {"model": "fake"}})json");

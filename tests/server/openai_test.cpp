@@ -429,10 +429,11 @@ TEST_F(OpenAi, OwnRoutes) {
   chat({});
   const std::string metrics = client_->ask("GET", "/metrics").body;
   EXPECT_THAT(metrics, HasSubstr("godwit_prompt_tokens_total{model=\"fake\"} 99"));
+  EXPECT_THAT(metrics,
+              HasSubstr("godwit_prefix_lookups_total{model=\"fake\",result=\"diverged\"} 4"));
   EXPECT_THAT(metrics, HasSubstr("godwit_http_requests_total{"));
   EXPECT_THAT(metrics, HasSubstr("route=\"/v1/chat/completions\""));
   EXPECT_THAT(metrics, HasSubstr("godwit_answers_total{finish=\"stop\",model=\"fake\"} 1"));
-  EXPECT_THAT(metrics, HasSubstr("godwit_prefix_misses_total"));
 }
 
 // 1,000 streams that wait cost little memory and no threads.
