@@ -7,7 +7,8 @@ namespace {
 
 struct V {
   static constexpr int kParts = 2, kGroupRows = 4;  // 4 rows × 2 parts: 8 sums of 16 registers
-  static constexpr int tiles(int rows) { return rows <= 2 ? 2 : 1; }
+  static constexpr int block_tiles(int) { return 1; }
+  static constexpr int plain_tiles(int rows) { return rows <= 2 ? 2 : 1; }
 
   using Codes = __m256i;
   using Ints = __m256i;

@@ -7,7 +7,8 @@ namespace {
 
 struct V {
   static constexpr int kParts = 1, kGroupRows = 6;
-  static constexpr int tiles(int) { return 2; }
+  static constexpr int block_tiles(int rows) { return rows <= 4 ? 1 : 2; }
+  static constexpr int plain_tiles(int) { return 2; }
 
   using Codes = __m512i;
   using Ints = __m512i;

@@ -7,7 +7,8 @@ namespace {
 
 struct V {
   static constexpr int kParts = 4, kGroupRows = 4;  // 4 rows × 4 parts: 16 sums of 32 registers
-  static constexpr int tiles(int rows) { return rows <= 2 ? 2 : 1; }
+  static constexpr int block_tiles(int) { return 1; }
+  static constexpr int plain_tiles(int rows) { return rows <= 2 ? 2 : 1; }
 
   using Codes = uint8x16_t;
   using Ints = int32x4_t;

@@ -14,16 +14,18 @@
 //   tile = { header, codes of block 0, …, codes of block group − 1 } …     the last group may have
 //   fewer blocks
 //
-//   layout      group  header                                             codes of a block
-//   Q8_0        2      f16 d[2][16]                                       8 steps of q + 128
-//   Q4_0        2      f16 d[2][16]                                       4 vectors: step v low
-//   nibbles, step v + 4 high IQ4_NL      2      f16 d[2][16] as Q4_0 MXFP4       2      bf16
-//   d[2][16]                                      as Q4_0 Q4_K        8      f16 d[16], f16
-//   dmin[16], u8 s[8][16], u8 m[8][16]   as Q4_0 Q5_K        8      as Q4_K as Q4_0, then a vector:
-//   bit s of a byte is step s Q6_K        8      f16 d[16], 32 unused bytes, s8 s[8][2][16] as
-//   Q4_0, then 2 vectors: steps 4v … 4v + 3, 2 bits each IQ4_XS      8      f16 d[16], 32 unused
-//   bytes, s8 s[8][16]            as Q4_0 generic     1      f32 scale[2][16], f32 min[2][16] per
-//   16 columns    8 steps of codes below 32
+// clang-format off
+//   layout   group  header                                            codes of a block
+//   Q8_0     2      f16 d[2][16]                                      8 steps of q + 128
+//   Q4_0     2      f16 d[2][16]                                      4 vectors: step v low nibbles, step v + 4 high
+//   IQ4_NL   2      f16 d[2][16]                                      as Q4_0
+//   MXFP4    2      bf16 d[2][16]                                     as Q4_0
+//   Q4_K     8      f16 d[16], f16 dmin[16], u8 s[8][16], u8 m[8][16] as Q4_0
+//   Q5_K     8      as Q4_K                                           as Q4_0, then a vector: bit s of a byte is step s
+//   Q6_K     8      f16 d[16], 32 unused bytes, s8 s[8][2][16]        as Q4_0, then 2 vectors: steps 4v … 4v + 3, 2 bits each
+//   IQ4_XS   8      f16 d[16], 32 unused bytes, s8 s[8][16]           as Q4_0
+//   generic  1      f32 scale[2][16], f32 min[2][16] per 16 columns   8 steps of codes below 32
+// clang-format on
 //
 // Plain types have no blocks:  F32, F16: value[column][16];  BF16: value[column / 2][16][2].
 #pragma once

@@ -1,11 +1,16 @@
 // The products of all layouts, written once over the vector operations of an instruction set.
 // Included inside `namespace godwit::kernels::<isa> {` after a struct V (tile_<isa>.h) with:
 //
-//   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 /
-//   kParts output rows kGroupRows              rows of x multiplied at once; tiles(R) tiles are
-//   taken together for R rows Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 /
-//   kParts lanes of 32 bits Weight<wide>, Dot       codes made ready for dot products; a sum of dot
-//   products under way
+// clang-format off
+//   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 / kParts output rows
+//   kGroupRows              rows of x multiplied at once in block formats
+//   block_tiles(R)          tiles taken together for R rows in block formats, plain_tiles(R) in plain types
+//   Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 / kParts lanes of 32 bits
+//   Weight<wide>, Dot       codes made ready for dot products; a sum of dot products under way
+// clang-format on
+//
+// Few rows are bound by memory, and one tile is one stream: two streams, each with its prefetches,
+// reach three quarters of its speed. Many rows want two tiles for each load of x.
 //
 // and the operations used below. TILE_FN forces a function into its caller: vectors then stay in
 // registers. The order of additions is that of matmul_scalar.cpp, so all versions give the same
@@ -401,6 +406,7 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 
 struct Blocks {
   static constexpr int kRows = V::kGroupRows;
+  static constexpr int tiles(int rows) { return V::block_tiles(rows); }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     block_tiles<F, T, R, X>(p, tile, row);
@@ -409,6 +415,7 @@ struct Blocks {
 struct Plains {
   static constexpr int kRows =
       kMaxGroupRows;  // no integers beside the sums: registers are enough for all
+  static constexpr int tiles(int rows) { return V::plain_tiles(rows); }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     plain_tiles<F, T, R>(p, tile, row);
@@ -417,7 +424,7 @@ struct Plains {
 
 template <class Kind, class F, int R, int X>
 void rows_at_once(const TileProduct& p, int row) {
-  constexpr int T = V::tiles(R);
+  constexpr int T = Kind::tiles(R);
   for (int tile = 0; tile < p.tile_count; tile += T) Kind::template run<F, T, R, X>(p, tile, row);
 }
 
