@@ -25,8 +25,29 @@ inline void relax() {
 
 }  // namespace
 
+int64_t ComputePool::Range::take_first() {
+  uint64_t range = begin_end.load(std::memory_order_acquire);
+  while (range >> 32 < (range & UINT32_MAX)) {
+    if (begin_end.compare_exchange_weak(range, range + (uint64_t{1} << 32),
+                                        std::memory_order_acq_rel, std::memory_order_acquire))
+      return static_cast<int64_t>(range >> 32);
+  }
+  return -1;
+}
+
+int64_t ComputePool::Range::take_last() {
+  uint64_t range = begin_end.load(std::memory_order_acquire);
+  while (range >> 32 < (range & UINT32_MAX)) {
+    if (begin_end.compare_exchange_weak(range, range - 1, std::memory_order_acq_rel,
+                                        std::memory_order_acquire))
+      return static_cast<int64_t>((range & UINT32_MAX) - 1);
+  }
+  return -1;
+}
+
 ComputePool::ComputePool(int threads) {
   CHECK(threads >= 1);
+  ranges_ = std::make_unique<Range[]>(threads);
   workers_.reserve(threads - 1);
   for (int worker = 1; worker < threads; ++worker)
     workers_.emplace_back([this, worker] { work(worker); });
@@ -47,12 +68,16 @@ void ComputePool::parallel_for(int64_t n, FunctionRef<void(int64_t, int)> task) 
     for (int64_t i = 0; i < n; ++i) task(i, 0);
     return;
   }
-  // Nobody reads these before the store to left_: all tasks of the last call are done.
-  n_ = n;
+  CHECK(n <= UINT32_MAX);
+  // Nobody reads this without having taken a task, and all tasks of the last call are done.
   task_ = &task;
   done_.store(0, std::memory_order_relaxed);
-  left_.store(
-      n);  // sequentially consistent with parked_: a worker either sees this or is seen parked
+  for (int64_t w = 0, count = threads(); w < count; ++w) {
+    const uint64_t begin = n * w / count, end = n * (w + 1) / count;
+    ranges_[w].begin_end.store(begin << 32 | end, std::memory_order_release);
+  }
+  // Sequentially consistent with parked_: a worker either sees this call or is seen parked.
+  calls_.fetch_add(1);
   if (parked_.load() > 0) {
     std::lock_guard lock(mutex_);
     wake_.notify_all();
@@ -68,28 +93,33 @@ void ComputePool::parallel_for(int64_t n, FunctionRef<void(int64_t, int)> task) 
   }
 }
 
-// A task is taken by counting down; it then cannot be over before it is done, so n_ and task_ are
-// its own.
+void ComputePool::run(int64_t i, int worker) {
+  (*task_)(i, worker);
+  done_.fetch_add(1, std::memory_order_release);
+}
+
+// A call cannot end before a task that was taken is done, so task_ is that task's own even if the
+// range was read during the call before.
 void ComputePool::take_tasks(int worker) {
-  for (int64_t left = left_.load(std::memory_order_acquire); left > 0;) {
-    if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel,
-                                     std::memory_order_acquire))
-      continue;
-    (*task_)(n_ - left, worker);
-    done_.fetch_add(1, std::memory_order_release);
-    left = left_.load(std::memory_order_acquire);
+  for (int64_t i; (i = ranges_[worker].take_first()) >= 0;) run(i, worker);
+  for (int other = 1; other < threads(); ++other) {
+    Range& victim = ranges_[(worker + other) % threads()];
+    for (int64_t i; (i = victim.take_last()) >= 0;) run(i, worker);
   }
 }
 
 void ComputePool::work(int worker) {
+  uint64_t seen = 0;
   while (!stopping_.load()) {
-    for (int spin = 0; left_.load(std::memory_order_acquire) == 0 && spin < kSpins; ++spin) relax();
-    if (left_.load(std::memory_order_acquire) == 0) {
+    for (int spin = 0; calls_.load(std::memory_order_acquire) == seen && spin < kSpins; ++spin)
+      relax();
+    if (calls_.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(mutex_);
       parked_.fetch_add(1);
-      wake_.wait(lock, [&] { return stopping_.load() || left_.load() != 0; });
+      wake_.wait(lock, [&] { return stopping_.load() || calls_.load() != seen; });
       parked_.fetch_sub(1);
     }
+    seen = calls_.load(std::memory_order_acquire);
     take_tasks(worker);
   }
 }

@@ -1,16 +1,22 @@
 // ComputePool: the threads that crunch numbers. One caller at a time (the engine thread), which
 // takes part.
 //
-// parallel_for splits [0, n) into tasks that workers take in turn from one counter, so a slow core
-// takes fewer. Nothing about results may depend on which worker runs a task: kernels are written so
-// that the answer has the same bits for any number of threads. No allocation in parallel_for.
-// Workers spin briefly, then park. Only tasks are waited for, never a worker that found no core to
-// run on.
+// parallel_for cuts [0, n) into one range of tasks a worker:
+//
+//   worker 0: [0 → … ]   worker 1: [ → … ]   …      each takes its own from the front,
+//                  ↖ steals ↗                       then the others' from the back
+//
+// so that neighbouring tasks, and the memory that they read, follow each other on one core, and a
+// slow core does fewer. Nothing about results may depend on which worker runs a task: kernels are
+// written so that the answer has the same bits for any number of threads. No allocation in
+// parallel_for. Workers spin briefly, then park. Only tasks are waited for, never a worker that
+// found no core to run on.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -33,13 +39,22 @@ class ComputePool {
   void parallel_for(int64_t n, FunctionRef<void(int64_t i, int worker)> task);
 
  private:
+  // Tasks [begin, end) that nobody has taken yet: both in one word, so that the owner and a thief
+  // never take the same one.
+  struct alignas(64) Range {
+    std::atomic<uint64_t> begin_end{0};  // begin in the upper 32 bits
+    int64_t take_first();                // −1: none is left
+    int64_t take_last();
+  };
+
   void work(int worker);
   void take_tasks(int worker);
+  void run(int64_t i, int worker);
 
   std::vector<std::thread> workers_;
-  alignas(64) std::atomic<int64_t> left_{0};  // tasks that nobody has taken yet
-  alignas(64) std::atomic<int64_t> done_{0};  // tasks that are finished
-  int64_t n_ = 0;
+  std::unique_ptr<Range[]> ranges_;             // [threads]
+  alignas(64) std::atomic<uint64_t> calls_{0};  // of parallel_for: workers wait for the next
+  alignas(64) std::atomic<int64_t> done_{0};    // tasks that are finished
   const FunctionRef<void(int64_t, int)>* task_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_;
