@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/container.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -49,18 +51,6 @@ std::string first_line(const std::string& path) {
   std::string line;
   std::getline(file, line);
   return line;
-}
-
-// CPUs granted by a cgroup v2 or v1 quota; 0 if there is none.
-double container_cpus() {
-  double quota = 0, period = 0;
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  if (v2 >> quota >> period && period > 0)
-    return quota / period;  // "max …" fails to parse: no quota
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
-      v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
-  return 0;
 }
 
 std::string cpu_model() {
@@ -173,7 +163,7 @@ CpuTopology cpu_topology() {
   topology.logical_cpus = std::max(1, logical);
   topology.physical_cores = std::max<int>(1, core_speed.size());
   topology.performance_cores = std::max(1, fast_cores);
-  if (const double quota = container_cpus(); quota > 0) {
+  if (const double quota = container_limits().cpus; quota > 0) {
     const int whole = std::max(1, static_cast<int>(std::floor(quota + 0.01)));
     topology.logical_cpus = std::min(topology.logical_cpus, whole);
     topology.physical_cores = std::min(topology.physical_cores, whole);

@@ -21,11 +21,13 @@ Json memory_json(const engine::MemoryPlan& plan) {
   const auto bytes = [](size_t n) { return Json::integer(static_cast<int64_t>(n)); };
   return Json::object({{"weights", bytes(plan.weights)},
                        {"kv_pages", bytes(plan.kv_pages)},
+                       {"snapshots", bytes(plan.snapshots)},
                        {"recurrent", bytes(plan.recurrent)},
                        {"workspace", bytes(plan.workspace)},
                        {"tokenizer", bytes(plan.tokenizer)},
                        {"other", bytes(plan.other)},
-                       {"total", bytes(plan.total())}});
+                       {"total", bytes(plan.total())},
+                       {"limit", bytes(plan.limit)}});
 }
 
 void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
@@ -79,14 +81,16 @@ void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
   const auto row = [](const char* what, size_t bytes) {
     fmt::print("            {:<22}{:>10.1f} MB\n", what, bytes / 1e6);
   };
-  fmt::print("memory      for {} tokens of context\n", info.context);
+  fmt::print("memory      for a conversation of {} tokens\n", info.context);
   row("weights", m.weights);
   row("attention cache", m.kv_pages);
-  row("recurrent states", m.recurrent);
+  row("recurrent state", m.recurrent);
+  if (m.snapshots > 0) row("snapshots of it", m.snapshots);
   row("working space", m.workspace);
   row("tokenizer", m.tokenizer);
   row("program", m.other);
   row("together", m.total());
+  if (m.limit > m.total()) row("caches may make it", m.limit);
 }
 
 Result<int> info(const InfoOptions& options) {

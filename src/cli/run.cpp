@@ -33,7 +33,9 @@ Result<int> run(const RunOptions& options) {
     if (message.content.empty()) return bad_input("the prompt is empty");
     request.messages.push_back(std::move(message));
   }
-  TRY(const auto engine, open_engine(options.model));
+  ModelOptions model = options.model;
+  model.no_prefix_cache = true;  // one answer: nothing will be asked again
+  TRY(const auto engine, open_engine(model));
   TRY(const auto answer, show_answer(*engine, std::move(request),
                                      options.answer.show_thinking ? ThinkingDisplay::kDimmed
                                                                   : ThinkingDisplay::kHidden));

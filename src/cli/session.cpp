@@ -23,10 +23,14 @@ std::string gigabytes(size_t bytes) {
 
 void print_plan(const engine::ModelInfo& info) {
   const auto& m = info.memory;
-  fmt::print(stderr,
-             "godwit: {}: needs {} of memory (weights {}, {}-token cache {}, working space {})\n",
-             info.name, gigabytes(m.total()), gigabytes(m.weights), info.context,
-             gigabytes(m.kv_pages + m.recurrent), gigabytes(m.workspace + m.tokenizer + m.other));
+  std::string text = fmt::format(
+      "{} of memory for a conversation of {} tokens (weights {}, its cache {}, working space {})",
+      gigabytes(m.total()), info.context, gigabytes(m.weights),
+      gigabytes(m.kv_pages + m.snapshots + m.recurrent),
+      gigabytes(m.workspace + m.tokenizer + m.other));
+  if (m.limit > m.total() + m.total() / 10)
+    text += fmt::format("; kept prefixes may make it {}", gigabytes(m.limit));
+  fmt::print(stderr, "godwit: {}: {}\n", info.name, text);
 }
 
 Result<engine::Thinking> parse_think(const std::string& word) {

@@ -4,6 +4,8 @@
 //   events
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -96,13 +98,14 @@ Status EngineImpl::load() {
   TRY(files_, checkpoint::open_model_files(options_.model, options_.mmproj));
   TRY(const model::ModelConfig config, model::read_config(files_));
   TRY(const model::WeightPlan plan, model::Model::plan(files_));
-  TRY(settings_, settle(options_, config, plan));
+  TRY(settings_, settle(options_, config, files_, plan));
   TRY(tokenizer_, open_tokenizer(files_));
   if (tokenizer_->vocabulary_size() > config.text.vocab_size) {
     return bad_input("{}: expected a tokenizer of at most {} ids, found {}", options_.model,
                      config.text.vocab_size, tokenizer_->vocabulary_size());
   }
   TRY(conventions_, read_conventions(files_, *tokenizer_));
+  malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
   pool_ = std::make_unique<ComputePool>(settings_.threads);
   TRY(const Isa isa, isa_from_environment());
   TRY(model_, model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}));
@@ -290,7 +293,7 @@ Result<ModelInfo> Engine::plan(const EngineOptions& options) {
       checkpoint::open_model_files(options.model, options.mmproj));
   TRY(const model::ModelConfig config, model::read_config(files));
   TRY(const model::WeightPlan weights, model::Model::plan(files));
-  TRY(const Settings settings, settle(options, config, weights));
+  TRY(const Settings settings, settle(options, config, files, weights));
   return describe(files, config, weights, chat_template_of(files), settings);
 }
 

@@ -35,9 +35,15 @@ struct EngineOptions {
   size_t cache_disk_bytes = size_t{8} << 30;  // of that folder
 };
 
-struct MemoryPlan {  // bytes
-  size_t weights = 0, kv_pages = 0, recurrent = 0, workspace = 0, tokenizer = 0, other = 0;
-  size_t total() const { return weights + kv_pages + recurrent + workspace + tokenizer + other; }
+// Bytes that one conversation makes resident when it fills the context (memory_plan.h).
+struct MemoryPlan {
+  size_t weights = 0, kv_pages = 0, snapshots = 0, recurrent = 0, workspace = 0, tokenizer = 0,
+         other = 0;
+  // What more conversations at once, and prefixes that are kept, may make of the total.
+  size_t limit = 0;
+  size_t total() const {
+    return weights + kv_pages + snapshots + recurrent + workspace + tokenizer + other;
+  }
 };
 
 struct ModelInfo {

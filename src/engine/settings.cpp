@@ -1,12 +1,12 @@
 #include "engine/settings.h"
 
 #include <algorithm>
-#include <fstream>
 #include <set>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
-#include "cache/sequence_memory.h"
+#include "engine/memory_plan.h"
 #include "model/loaded_model.h"
 
 namespace godwit::engine {
@@ -15,9 +15,6 @@ namespace {
 using checkpoint::Json;
 
 constexpr int64_t kDefaultContext = 32768;
-constexpr size_t kProcessBytes = size_t{24}
-                                 << 20;          // program, libraries, stacks, buffers of requests
-constexpr size_t kTokenizerBytesPerToken = 330;  // measured: bytes, merges and their tables
 
 std::optional<int64_t> integer_at(const std::optional<Json>& file, std::string_view object,
                                   std::string_view key) {
@@ -108,23 +105,6 @@ void read_gguf_limits(const checkpoint::GgufFile& file, const std::string& prefi
   set("max_pixels", limits.max_pixels);
 }
 
-size_t free_memory() {
-  size_t available = 0;
-  std::ifstream info("/proc/meminfo");
-  for (std::string key; info >> key;) {
-    if (key == "MemAvailable:") {
-      info >> available;
-      available <<= 10;
-      break;
-    }
-  }
-  size_t limit = 0, used = 0;  // "max" fails to parse: no limit
-  std::ifstream limit_file("/sys/fs/cgroup/memory.max"), used_file("/sys/fs/cgroup/memory.current");
-  if (limit_file >> limit && used_file >> used)
-    available = std::min(available, limit > used ? limit - used : 0);
-  return available;
-}
-
 Result<tensor::DType> parse_kv_type(const std::string& name, int head_dim) {
   if (name == "f32") return tensor::DType::kF32;
   if (name == "f16") return tensor::DType::kF16;
@@ -133,30 +113,6 @@ Result<tensor::DType> parse_kv_type(const std::string& name, int head_dim) {
   if (head_dim % 32 != 0)
     return bad_input("kv type q8: expected heads of a multiple of 32, found {}", head_dim);
   return tensor::DType::kQ8_0;
-}
-
-// Pages for keys, values and snapshots.
-Result<int64_t> choose_pages(const EngineOptions& options, const Settings& settings,
-                             size_t weights) {
-  const size_t page = settings.geometry.page_bytes();
-  const int64_t snapshot = cache::snapshot_pages(settings.geometry);
-  const int64_t one = (settings.context + kPageTokens - 1) / kPageTokens;  // a whole context
-  const int64_t least = one + 1 + snapshot;
-  if (options.cache_bytes > 0) {
-    const auto pages = static_cast<int64_t>(options.cache_bytes / page);
-    if (pages < least) {
-      return bad_input("cache: a context of {} tokens needs {} bytes, found {}", settings.context,
-                       static_cast<size_t>(least) * page, options.cache_bytes);
-    }
-    return pages;
-  }
-  const size_t available = free_memory();
-  const auto quarter =
-      static_cast<int64_t>((available > weights ? available - weights : 0) / 4 / page);
-  // Beyond this nothing can be used: every sequence with a full context, and snapshots along them.
-  const int64_t most =
-      options.max_sequences * (one + 1) + (options.prefix_cache ? 64 : 1) * snapshot;
-  return std::max(least, std::min(quarter, most));
 }
 
 std::string weight_types(const checkpoint::ModelFiles& files) {
@@ -232,7 +188,7 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
 }
 
 Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& config,
-                        const model::WeightPlan& weights) {
+                        const checkpoint::ModelFiles& files, const model::WeightPlan& weights) {
   Settings settings;
   const auto in_range = [](const char* name, int64_t value, int64_t least, int64_t most) -> Status {
     if (value < least || value > most)
@@ -261,19 +217,11 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   settings.workspace.max_context = settings.context;
   TRY(settings.pages, choose_pages(options, settings, weights.packed_bytes));
 
-  MemoryPlan& memory = settings.memory;
-  memory.weights = weights.packed_bytes;
-  memory.kv_pages = static_cast<size_t>(settings.pages) * settings.geometry.page_bytes();
-  memory.recurrent = cache::block_floats(settings.geometry) * sizeof(float) * options.max_sequences;
-  memory.workspace = sizes.workspace_bytes(settings.workspace) +
-                     static_cast<size_t>(config.text.vocab_size) *
-                         settings.workspace.max_logit_rows * sizeof(float);
-  memory.tokenizer = static_cast<size_t>(config.text.vocab_size) * kTokenizerBytesPerToken;
-  memory.other = kProcessBytes;
-  if (const size_t available = free_memory(); available > 0 && memory.total() > available) {
-    log_warn("memory: the plan is {} MB, but {} MB are free", memory.total() >> 20,
-             available >> 20);
-  }
+  settings.memory = plan_memory(options, settings, files, weights,
+                                sizes.workspace_bytes(settings.workspace), config.text.vocab_size);
+  const size_t available = available_memory(), wanted = settings.memory.total();
+  if (available > 0 && wanted > available)
+    log_warn("memory: the plan is {} MB, but {} MB are free", wanted >> 20, available >> 20);
   return settings;
 }
 

@@ -44,7 +44,7 @@ struct Settings {
 };
 // Checks the options against the model.
 Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& config,
-                        const model::WeightPlan& weights);
+                        const checkpoint::ModelFiles& files, const model::WeightPlan& weights);
 
 ModelInfo describe(const checkpoint::ModelFiles& files, const model::ModelConfig& config,
                    const model::WeightPlan& weights, const text::TemplateChoice& chat_template,

@@ -116,6 +116,7 @@ void bind_decoder(Binder& binder, const ModelConfig& config, const LoadOptions& 
   binder.count_in(&WeightPlan::text_parameters);
   binder.mapped("embed_tokens.weight", {c.vocab_size, c.hidden_size}, weights.embed_tokens);
   weights.tied = c.tied_embeddings && !binder.has("lm_head.weight");
+  if (!weights.tied) binder.stays_mapped(weights.embed_tokens);
   binder.matrix(weights.tied ? "embed_tokens.weight" : "lm_head.weight", c.vocab_size,
                 c.hidden_size, weights.lm_head);
   int attention_layers = 0, delta_net_layers = 0;

@@ -50,6 +50,8 @@ class Binder {
   void stacked(const std::string& name, const tensor::Shape& shape, const std::vector<Part>& parts);
   void vector(const std::string& name, const tensor::Shape& shape, VectorForm form, Vector& target);
   void mapped(const std::string& name, const tensor::Shape& shape, tensor::TensorView& target);
+  // Rows of a mapped tensor will be read while the model runs.
+  void stays_mapped(const tensor::TensorView& view) { plan_.mapped_bytes += view.bytes(); }
   // The weight of the convolution over patches, [rows, 3, 2, p, p], or as GGUF has it: one [rows,
   // 3, p, p] for each frame.
   void patch_embedding(const std::string& name, int64_t rows, int patch, PackedMatrix& target);

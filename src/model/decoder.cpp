@@ -14,6 +14,11 @@
 #include "tensor/blocks.h"
 
 namespace godwit::model {
+namespace {
+
+constexpr int64_t kRowsKept = 256;  // of an embedding table that is read from its file
+
+}  // namespace
 
 void LoadedModel::forward(const Batch& batch, Workspace& workspace, const BatchOutput& output,
                           Observer* observer) const {
@@ -126,6 +131,11 @@ void LoadedModel::embed(const Batch& batch, MatrixView out) const {
       tensor::dequantize_row(table.dtype, table.data + id * row_bytes, out.row(i), H);
     }
   });
+  // A row brings its neighbours in the file into memory: they would pile up.
+  if (!decoder_.tied && (rows_read_ += out.rows) >= kRowsKept) {
+    source_->forget(table);
+    rows_read_ = 0;
+  }
 }
 
 void LoadedModel::encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,

@@ -2,6 +2,8 @@
 // decoder.cpp (running).
 #pragma once
 
+#include <atomic>
+
 #include "model/mixers.h"
 #include "model/model.h"
 #include "model/rope.h"
@@ -58,6 +60,8 @@ class LoadedModel final : public Model {
   RopeFrequencies rope_;
   DecoderWeights decoder_;
   std::optional<VisionWeights> vision_;
+  const checkpoint::TensorSource* source_ = nullptr;  // that embed_tokens is mapped from
+  mutable std::atomic<int64_t> rows_read_ = 0;        // of it since it was last forgotten
 };
 
 }  // namespace godwit::model

@@ -25,6 +25,7 @@ struct WeightPlan {
   int64_t parameters = 0, text_parameters = 0, vision_parameters = 0, mtp_parameters = 0;
   size_t stored_bytes = 0;  // in the files
   size_t packed_bytes = 0;  // in memory, packed
+  size_t mapped_bytes = 0;  // embeddings with a head of their own: rows are read from the file
   size_t expert_bytes = 0;  // of packed_bytes: experts, of which a token reads the chosen ones
   int tensors = 0;
   std::string note;  // for people: tensors that were not recognised, parts that are absent; empty:

@@ -60,11 +60,13 @@ Json memory_json(const engine::MemoryPlan& plan) {
   const auto bytes = [](size_t n) { return value(static_cast<int64_t>(n)); };
   return Json::object({{"weights", bytes(plan.weights)},
                        {"kv_pages", bytes(plan.kv_pages)},
+                       {"snapshots", bytes(plan.snapshots)},
                        {"recurrent", bytes(plan.recurrent)},
                        {"workspace", bytes(plan.workspace)},
                        {"tokenizer", bytes(plan.tokenizer)},
                        {"other", bytes(plan.other)},
-                       {"total", bytes(plan.total())}});
+                       {"total", bytes(plan.total())},
+                       {"limit", bytes(plan.limit)}});
 }
 
 Json stats_json(const engine::EngineStats& s) {
