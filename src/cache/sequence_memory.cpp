@@ -21,11 +21,8 @@ void BlockPool::give(tensor::AlignedBuffer<float> block) {
   free_.push_back(std::move(block));
 }
 
-size_t layer_floats(const CacheGeometry& geometry) {
-  return (geometry.state_floats() + geometry.conv_floats() + 15) / 16 * 16;
-}
 size_t block_floats(const CacheGeometry& geometry) {
-  return layer_floats(geometry) * static_cast<size_t>(geometry.recurrent_layers);
+  return geometry.layer_floats() * static_cast<size_t>(geometry.recurrent_layers);
 }
 int64_t snapshot_pages(const CacheGeometry& geometry) {
   const size_t page = geometry.page_bytes();
@@ -91,7 +88,7 @@ bool SequenceMemory::reserve(int64_t tokens) {
 }
 
 float* SequenceMemory::state_of(tensor::AlignedBuffer<float>& block, int layer) const {
-  return block.data() + layer_floats(geometry_) * static_cast<size_t>(layer);
+  return block.data() + geometry_.layer_floats() * static_cast<size_t>(layer);
 }
 
 SequenceView SequenceMemory::view(int64_t tokens) {

@@ -36,9 +36,7 @@ class BlockPool {
   std::vector<tensor::AlignedBuffer<float>> free_;
 };
 
-size_t layer_floats(
-    const CacheGeometry& geometry);  // state and conv of one layer, rounded up to a cache line
-size_t block_floats(const CacheGeometry& geometry);  // of all layers
+size_t block_floats(const CacheGeometry& geometry);  // of all recurrent layers
 
 // A copy of a block at some position, cut into pages.
 struct Snapshot {

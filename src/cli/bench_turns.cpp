@@ -53,6 +53,7 @@ struct Table {
 struct Restored {
   int tokens = 0;
   double bytes = 0, read_seconds = 0;  // the bytes that it read, at the rate of the cold files
+  double beyond = 0;                   // its time to first token, less the new tokens alone
 };
 
 // ---- Conversations
@@ -116,7 +117,11 @@ class Conversation {
     }
     if (client_ == Client::kTools)
       for (int i = 0; i < kTools; ++i) request_.tools.push_back(made_up_tool(words_, i));
-    std::string document = words_.text(engine, document_tokens_);
+    int64_t tools = 0;
+    for (const Json& tool : request_.tools)
+      tools += static_cast<int64_t>(engine.tokenize(tool.dump_python(), false).size());
+    const std::string document =
+        words_.text(engine, std::max<int64_t>(16, document_tokens_ - tools));
     if (client_ == Client::kPicture) {
       request_.messages.push_back(text_message("user", ""));
       request_.messages.back().content = {
@@ -154,102 +159,6 @@ class Conversation {
   engine::GenerationRequest request_;
   int turn_ = 0;
 };
-
-Result<Table> converse(engine::Engine& engine, const char* name, Conversation conversation,
-                       int turns, ProgressBar& progress) {
-  Table table{name, {}};
-  for (int i = 0; i < turns; ++i) {
-    progress.show(i, turns);
-    TRY(Turn turn, conversation.go_on(engine));
-    table.turns.push_back(std::move(turn));
-  }
-  return table;
-}
-
-// ---- Restart
-// -------------------------------------------------------------------------------------
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "godwit-bench-XXXXXX").string();
-    if (mkdtemp(name.data())) path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-// Files leave the page cache, as after a restart of the machine.
-void forget_files(const std::string& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const int file = ::open(entry.path().c_str(), O_RDONLY);
-    if (file < 0) continue;
-    ::fdatasync(file);
-    ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-    ::close(file);
-  }
-}
-
-// Bytes a second that cold files are read with, into memory that is used again.
-double read_rate(const std::string& folder) {
-  forget_files(folder);
-  std::vector<char> buffer(size_t{1} << 20);
-  double bytes = 0;
-  const auto start = Clock::now();
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const int file = ::open(entry.path().c_str(), O_RDONLY);
-    if (file < 0) continue;
-    for (ssize_t n; (n = ::read(file, buffer.data(), buffer.size())) > 0;)
-      bytes += static_cast<double>(n);
-    ::close(file);
-  }
-  return bytes / std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Bytes that this process has read by system calls.
-double bytes_read() {
-  std::ifstream file("/proc/self/io");
-  std::string key;
-  double value = 0;
-  file >> key >> value;  // rchar
-  return value;
-}
-
-Result<Table> restart(const engine::EngineOptions& options, Conversation conversation, int turns,
-                      Restored& restored, ProgressBar& progress) {
-  const TemporaryFolder folder;
-  if (folder.path().empty()) return failed("cannot make a folder for the cache");
-  engine::EngineOptions on_disk = options;
-  on_disk.cache_folder = folder.path();
-  Table table{"after a restart (before turn " + std::to_string(turns / 2 + 1) + ")", {}};
-  TRY(auto engine, engine::Engine::open(on_disk));
-  for (int i = 0; i < turns; ++i) {
-    progress.show(i, turns);
-    const bool is_new = i == turns / 2;
-    double before = 0;
-    if (is_new) {
-      engine.reset();  // all is written
-      restored.read_seconds = 1 / read_rate(folder.path());
-      TRY(engine, engine::Engine::open(on_disk));
-      forget_files(folder.path());
-      before = bytes_read();
-    }
-    TRY(Turn turn, conversation.go_on(*engine));
-    if (is_new) {
-      restored.tokens = turn.reused;
-      restored.bytes = bytes_read() - before;
-      restored.read_seconds *= restored.bytes;
-    }
-    table.turns.push_back(std::move(turn));
-  }
-  return table;
-}
 
 // ---- New tokens alone
 // ----------------------------------------------------------------------------
@@ -311,20 +220,105 @@ class BareModel {
   std::vector<float> logits_;
 };
 
-Status measure_alone(const BenchOptions& options, const engine::EngineOptions& engine,
-                     std::vector<Table>& tables) {
-  TRY(const auto files, checkpoint::open_model_files(engine.model, engine.mmproj));
-  TRY(const Isa isa, isa_from_environment());
-  ComputePool pool(engine.threads > 0 ? engine.threads : cpu_topology().performance_cores);
-  const kernels::Context context{&pool, &kernels::kernel_table(isa)};
-  TRY(const auto model, model::Model::load(files, context, {.vision = false, .drafting = false}));
-  int most = 0;
-  for (const Table& table : tables)
-    for (const Turn& turn : table.turns) most = std::max(most, turn.prompt);
-  BareModel bare(*model, kv_type_of(options.model.kv_type), most + 64, engine.prefill_chunk);
-  for (Table& table : tables)
-    for (Turn& turn : table.turns) turn.alone = bare.seconds(turn.reused, turn.fresh());
-  return {};
+Result<Table> converse(engine::Engine& engine, BareModel& bare, const char* name,
+                       Conversation conversation, int turns) {
+  ProgressBar progress(name);
+  Table table{name, {}};
+  for (int i = 0; i < turns; ++i) {
+    progress.show(i, turns);
+    TRY(Turn turn, conversation.go_on(engine));
+    turn.alone = bare.seconds(turn.reused, turn.fresh());
+    table.turns.push_back(std::move(turn));
+  }
+  return table;
+}
+
+// ---- Restart
+// -------------------------------------------------------------------------------------
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "godwit-bench-XXXXXX").string();
+    if (mkdtemp(name.data())) path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Files leave the page cache, as after a restart of the machine.
+void forget_files(const std::string& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const int file = ::open(entry.path().c_str(), O_RDONLY);
+    if (file < 0) continue;
+    ::fdatasync(file);
+    ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    ::close(file);
+  }
+}
+
+// Bytes a second that cold files are read with, into memory that is used again.
+double read_rate(const std::string& folder) {
+  forget_files(folder);
+  std::vector<char> buffer(size_t{1} << 20);
+  double bytes = 0;
+  const auto start = Clock::now();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const int file = ::open(entry.path().c_str(), O_RDONLY);
+    if (file < 0) continue;
+    for (ssize_t n; (n = ::read(file, buffer.data(), buffer.size())) > 0;)
+      bytes += static_cast<double>(n);
+    ::close(file);
+  }
+  return bytes / std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Bytes that this process has read by system calls.
+double bytes_read() {
+  std::ifstream file("/proc/self/io");
+  std::string key;
+  double value = 0;
+  file >> key >> value;  // rchar
+  return value;
+}
+
+Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
+                      Conversation conversation, int turns, Restored& restored) {
+  ProgressBar progress("after a restart");
+  const TemporaryFolder folder;
+  if (folder.path().empty()) return failed("cannot make a folder for the cache");
+  engine::EngineOptions on_disk = options;
+  on_disk.cache_folder = folder.path();
+  Table table{"after a restart (before turn " + std::to_string(turns / 2 + 1) + ")", {}};
+  TRY(auto engine, engine::Engine::open(on_disk));
+  for (int i = 0; i < turns; ++i) {
+    progress.show(i, turns);
+    const bool is_new = i == turns / 2;
+    double before = 0;
+    if (is_new) {
+      engine.reset();  // all is written
+      restored.read_seconds = 1 / read_rate(folder.path());
+      TRY(engine, engine::Engine::open(on_disk));
+      forget_files(folder.path());
+      before = bytes_read();
+    }
+    TRY(Turn turn, conversation.go_on(*engine));
+    if (is_new) {
+      restored.tokens = turn.reused;
+      restored.bytes = bytes_read() - before;
+      restored.read_seconds *= restored.bytes;
+    }
+    turn.alone = bare.seconds(turn.reused, turn.fresh());
+    if (is_new) restored.beyond = turn.first_token - turn.alone;
+    table.turns.push_back(std::move(turn));
+  }
+  return table;
 }
 
 // ---- Printing
@@ -379,7 +373,8 @@ void print_json(const std::string& model, const std::vector<Table>& tables,
   }
   const Json disk = Json::object({{"tokens", Json::integer(restored.tokens)},
                                   {"megabytes", json_number(restored.bytes / 1e6)},
-                                  {"read_s", json_number(restored.read_seconds)}});
+                                  {"read_s", json_number(restored.read_seconds)},
+                                  {"beyond_s", json_number(restored.beyond)}});
   fmt::print("{}\n", Json::object({{"model", Json::string(model)},
                                    {"conversations", std::move(conversations)},
                                    {"restored", disk}})
@@ -388,30 +383,35 @@ void print_json(const std::string& model, const std::vector<Table>& tables,
 
 }  // namespace
 
-Result<int> bench_turns(const BenchOptions& options, const std::string& model) {
-  engine::EngineOptions engine_opts = engine_options(options.model, model);
+Result<int> bench_turns(const BenchOptions& options, const std::string& path) {
   int tail = options.turns * (kAnswerTokens + kThoughtTokens + 32);
   for (int i = 0; i < options.turns; ++i) tail += kTurnTokens[i % std::size(kTurnTokens)];
-  engine_opts.context = options.model.context;
   const int64_t document = options.conversation - tail,
                 shorter = options.conversation * 2 / 3 - tail;
   if (shorter < 64)
     return bad_input("--conversation: expected at least {} tokens for {} turns, found {}",
                      (tail + 64) * 3 / 2 + 1, options.turns, options.conversation);
+  const engine::EngineOptions settings = engine_options(options.model, path);
+  const int64_t context = options.conversation * 5 / 4;
+  TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
+  TRY(const Isa isa, isa_from_environment());
+  ComputePool pool(settings.threads > 0 ? settings.threads : cpu_topology().performance_cores);
+  TRY(const auto model, model::Model::load(files, {&pool, &kernels::kernel_table(isa)},
+                                           {.vision = false, .drafting = false}));
+  BareModel bare(*model, kv_type_of(options.model.kv_type), context, settings.prefill_chunk);
+
   std::vector<Table> tables;
   Restored restored;
   std::string name;
   {
-    TRY(const auto engine, engine::Engine::open(engine_opts));
+    TRY(const auto engine, engine::Engine::open(settings));
     const auto& info = engine->info();
     name = info.name;
-    if (info.context < options.conversation + 512)
+    if (info.context < context)
       return bad_input("--conversation: expected at most {} (a context of {}), found {}",
-                       info.context - 512, info.context, options.conversation);
+                       info.context * 4 / 5, info.context, options.conversation);
     const auto run = [&](const char* what, Client client, int turns, uint64_t seed) -> Status {
-      ProgressBar progress(what);
-      TRY(Table table,
-          converse(*engine, what, Conversation(client, document, seed), turns, progress));
+      TRY(Table table, converse(*engine, bare, what, Conversation(client, document, seed), turns));
       tables.push_back(std::move(table));
       return {};
     };
@@ -420,13 +420,9 @@ Result<int> bench_turns(const BenchOptions& options, const std::string& model) {
     TRY_STATUS(run("tools and their results", Client::kTools, options.turns, 3));
     if (info.vision) TRY_STATUS(run("one picture, five questions", Client::kPicture, 5, 4));
   }
-  {
-    ProgressBar progress("after a restart");
-    TRY(Table table, restart(engine_opts, Conversation(Client::kKeepsReasoning, shorter, 5),
-                             options.turns, restored, progress));
-    tables.push_back(std::move(table));
-  }
-  TRY_STATUS(measure_alone(options, engine_opts, tables));
+  TRY(Table table, restart(settings, bare, Conversation(Client::kKeepsReasoning, shorter, 5),
+                           options.turns, restored));
+  tables.push_back(std::move(table));
   options.json ? print_json(name, tables, restored) : print_text(name, tables, restored);
   return kDone;
 }

@@ -11,6 +11,8 @@
 namespace godwit::engine {
 namespace {
 
+constexpr int64_t kNear = 16;  // tokens that are as quickly computed again as a snapshot is taken
+
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   const int64_t chunk = options.prefill_chunk, grain = std::min<int64_t>(64, chunk);
   return {.prefill_tokens = chunk,
@@ -59,7 +61,7 @@ void EngineCore::add(std::unique_ptr<Sequence> sequence) {
         static_cast<int>(media.rows_per_slice * static_cast<int64_t>(media.slices.size()));
   }
   sequence->timings.prepare = sequence->prompt.seconds;
-  scheduler_.add(sequence->id, sequence->length(), sequence->prompt.stops);
+  scheduler_.add(sequence->id, sequence->length(), sequence->prompt.stops, sequence->prompt.cuts);
   ++stats_.requests;
   stats_.prompt_tokens += sequence->prompt_tokens;
   sequences_.emplace(sequence->id, std::move(sequence));
@@ -160,7 +162,8 @@ void EngineCore::start(Sequence& sequence) {
       sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
   if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
   scheduler_.started(sequence.id, sequence.memory->length());
-  for (int64_t stop : sequence.branch_stops) scheduler_.add_stop(sequence.id, stop);
+  std::erase_if(sequence.branch_stops,
+                [&](int64_t stop) { return !scheduler_.add_stop(sequence.id, stop); });
 }
 
 bool EngineCore::attach_prefix(Sequence& sequence) {
@@ -242,8 +245,51 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
         logits = std::clamp<int64_t>(end - (sequence.prompt.score_from - 1), 0, share.count);
       work.push_back({&sequence, share.count, logits});
     }
+    for (Runner::Work& item : work) plan_pauses(item);  // room for shares first
     return work;
   }
+}
+
+// Stops strictly between.
+std::vector<int64_t> EngineCore::stops_within(const Sequence& sequence, int64_t begin,
+                                              int64_t end) const {
+  std::set<int64_t> stops = sequence.branch_stops;
+  stops.insert(sequence.prompt.stops.begin(), sequence.prompt.stops.end());
+  return {stops.upper_bound(begin), stops.lower_bound(end)};
+}
+
+// The recurrence pauses at every stop, so that its bits do not depend on what is in the tree.
+void EngineCore::plan_pauses(Runner::Work& work) {
+  const Sequence& sequence = *work.sequence;
+  const int64_t begin = sequence.memory->length(),
+                pages = cache::snapshot_pages(parts_.settings.geometry);
+  for (int64_t position : stops_within(sequence, begin, begin + work.count)) {
+    Runner::Work::Pause pause{position, {}};
+    if (wants_snapshot(sequence, position) && tree_.evict(pages)) {
+      for (int64_t i = 0; i < pages; ++i) {
+        pause.snapshot.pages.push_back(pool_->allocate());
+        pause.pages.push_back(pool_->data(pause.snapshot.pages.back()));
+      }
+    }
+    work.pauses.push_back(std::move(pause));
+  }
+}
+
+bool EngineCore::wants_snapshot(const Sequence& sequence, int64_t position) const {
+  if (!parts_.options.prefix_cache) return false;
+  switch (sequence.prompt.task) {
+    case Task::kEmbed:
+      return false;
+    case Task::kScore:  // other ends may follow what is not scored
+      if (position != sequence.prompt.score_from - 1 || position < kPageTokens) return false;
+      break;
+    case Task::kGenerate: {  // where it came from is near enough
+      const int64_t known = sequence.usage.reused_tokens;
+      if (known > 0 && position > known && position - known < kNear) return false;
+      break;
+    }
+  }
+  return !tree_.has_snapshot(sequence.keys(position));
 }
 
 void EngineCore::preempt(Scheduler::Id id) {
@@ -268,12 +314,16 @@ void EngineCore::after_share(const Runner::Work& work) {
     event.usage = sequence.usage;
     sequence.channel->push(std::move(event));
   }
+  for (const Runner::Work::Pause& pause : work.pauses) {
+    if (!pause.snapshot.pages.empty())
+      tree_.insert(sequence.keys(pause.position), sequence.memory->pages(), pause.snapshot);
+  }
+  if (!work.pauses.empty()) sequence.memory->publish();
   const auto& stops = sequence.prompt.stops;
-  const bool is_last_scored = done == sequence.prompt.score_from - 1;  // other ends may follow it
-  if (sequence.prompt.task == Task::kEmbed) return;
-  if (sequence.prompt.task == Task::kScore && (!is_last_scored || done < kPageTokens)) return;
-  if (std::binary_search(stops.begin(), stops.end(), done) || sequence.branch_stops.contains(done))
-    keep_snapshot(sequence);
+  if (std::binary_search(stops.begin(), stops.end(), done) ||
+      sequence.branch_stops.contains(done)) {
+    if (wants_snapshot(sequence, done)) keep_snapshot(sequence);
+  }
 }
 
 // Keeps what was computed so far in the tree. Pages run short: it is not kept.

@@ -55,9 +55,12 @@ class EngineCore {
   std::vector<Runner::Work> reserve_step();
   void preempt(Scheduler::Id id);
   void run(std::span<const Runner::Work> work);
+  std::vector<int64_t> stops_within(const Sequence& sequence, int64_t begin, int64_t end) const;
+  void plan_pauses(Runner::Work& work);
   void after_share(const Runner::Work& work);
   void pool_rows(Sequence& sequence, tensor::ConstMatrixView rows);
   void take_scores(Sequence& sequence, int64_t first, size_t row);
+  bool wants_snapshot(const Sequence& sequence, int64_t position) const;
   void keep_snapshot(Sequence& sequence);
   // One more token. False: the answer is over (finished).
   bool take_token(Sequence& sequence, std::span<float> logits);

@@ -16,6 +16,7 @@ using text::ContentPart;
 using text::EncodedPrompt;
 
 constexpr int64_t kLongText = 2048;  // tokens between snapshots where nothing else ends
+constexpr int64_t kShortText = 64;   // messages that end nearer to each other share one
 
 media::ContentHash hash_of(const text::MediaBytes& media) {
   cache::Hash128 hash = media.bytes ? cache::hash_bytes(*media.bytes) : cache::Hash128{};
@@ -155,11 +156,18 @@ void restore_turns(const PrepareContext& context, const GenerationRequest& reque
 void add_stops(const EncodedPrompt& prompt, int64_t grain, Prepared& prepared) {
   const auto n = static_cast<int64_t>(prepared.ids.size());
   std::vector<int64_t>& stops = prepared.stops;
+  int64_t message_end = 0;
   for (const auto& mark : prompt.marks) {
     const auto token = static_cast<int64_t>(mark.token);
     if (mark.boundary == Boundary::kNone || token <= 0 || token >= n) continue;
+    if (mark.boundary != Boundary::kMessage) {
+      prepared.lasting.push_back(token);
+    } else if (token - message_end < kShortText) {
+      continue;
+    } else {
+      message_end = token;
+    }
     stops.push_back(token);
-    if (mark.boundary != Boundary::kMessage) prepared.lasting.push_back(token);
   }
   std::sort(stops.begin(), stops.end());
   stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
@@ -296,10 +304,13 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
                        request.score_from);
     }
     // Logits of few rows at a time: a vocabulary is wide.
-    for (int64_t at = request.score_from - 1; at < n; at += kScoreRows)
-      prepared.stops.push_back(at);
-    std::erase(prepared.stops, 0);
-    std::sort(prepared.stops.begin(), prepared.stops.end());
+    for (int64_t at = request.score_from - 1; at < n; at += kScoreRows) {
+      if (at > 0) prepared.cuts.push_back(at);
+    }
+    std::vector<int64_t> stops;
+    std::set_union(prepared.stops.begin(), prepared.stops.end(), prepared.cuts.begin(),
+                   prepared.cuts.end(), std::back_inserter(stops));
+    prepared.stops = std::move(stops);
   }
   prepared.task = request.task;
   prepared.pooling = request.pooling;

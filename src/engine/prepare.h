@@ -33,6 +33,7 @@ struct Prepared {
   int32_t next_position = 0;               // of the first generated token
   std::vector<PreparedMedia> media;
   std::vector<int64_t> stops;    // rising: a snapshot is worth keeping after so many tokens
+  std::vector<int64_t> cuts;     // of them: a forward() must end there
   std::vector<int64_t> lasting;  // of them, rising: those that are worth keeping on disk
   std::vector<std::pair<int64_t, std::string>> sections;  // first token → "message 5 (assistant)"
   int64_t answer_begin = -1;  // where the generation prompt begins; −1: there is none

@@ -25,6 +25,10 @@ void Runner::run(std::span<const Work> work) {
   vision_row_.clear();
   vision_rows_.clear();
   logit_rows_.clear();
+  pauses_.clear();
+  size_t pauses = 0;
+  for (const Work& item : work) pauses += item.pauses.size();
+  pauses_.reserve(pauses);  // sequences look into it
   bool wants_hidden = false;
   for (const Work& item : work) {
     add_tokens(item);
@@ -68,6 +72,10 @@ void Runner::add_tokens(const Work& work) {
   const size_t first_row = ids_.size();
   sequences_.push_back(
       {static_cast<int64_t>(first_row), work.count, sequence.memory->view(work.count)});
+  const size_t first_pause = pauses_.size();
+  for (const Work::Pause& pause : work.pauses)
+    pauses_.push_back({pause.position - begin, pause.pages});
+  sequences_.back().memory.pauses = std::span(pauses_).subspan(first_pause);
   ids_.insert(ids_.end(), sequence.ids.begin() + begin, sequence.ids.begin() + end);
   for (int64_t i = begin; i < end; ++i) positions_.push_back(sequence.position(i));
   vision_row_.resize(ids_.size(), -1);

@@ -21,6 +21,12 @@ class Runner {
     Sequence* sequence;
     int64_t count;   // of its next tokens; pages are reserved
     int64_t logits;  // of the last so many of them are wanted
+    struct Pause {
+      int64_t position;
+      cache::Snapshot snapshot;         // to be filled; no pages: none is wanted
+      std::vector<std::byte*> pages{};  // their addresses
+    };
+    std::vector<Pause> pauses{};  // rising, within
   };
   // Memories are advanced. logits(i) belongs to the i-th row that wanted them, until the next call;
   // the caller may change them.
@@ -50,7 +56,8 @@ class Runner {
   std::vector<int32_t> ids_, vision_row_, logit_rows_;
   std::vector<model::Position> positions_;
   std::vector<model::BatchSequence> sequences_;
-  std::vector<float> vision_rows_;  // [v, hidden]
+  std::vector<cache::RecurrentPause> pauses_;  // of all sequences, one after the other
+  std::vector<float> vision_rows_;             // [v, hidden]
 };
 
 }  // namespace godwit::engine

@@ -6,10 +6,18 @@
 
 namespace godwit::engine {
 
-void Scheduler::add(Id id, int64_t length, std::vector<int64_t> stops) {
-  CHECK(length > 0 && std::is_sorted(stops.begin(), stops.end()));
-  waiting_.push_back(
-      {.id = id, .arrival = arrivals_++, .length = length, .stops = std::move(stops)});
+void Scheduler::add(Id id, int64_t length, std::vector<int64_t> stops, std::vector<int64_t> cuts) {
+  CHECK(length > 0 && std::includes(stops.begin(), stops.end(), cuts.begin(), cuts.end()));
+  waiting_.push_back({.id = id,
+                      .arrival = arrivals_++,
+                      .length = length,
+                      .stops = std::move(stops),
+                      .cuts = std::move(cuts)});
+}
+
+int64_t Scheduler::Sequence::segment_of(int64_t position) const {
+  const auto after = std::upper_bound(stops.begin(), stops.end(), position);
+  return after == stops.begin() ? segment : std::max(segment, *std::prev(after));
 }
 
 void Scheduler::remove(Id id) {
@@ -48,8 +56,7 @@ void Scheduler::computed(Id id, int64_t tokens) {
   Sequence& sequence = find(id);
   CHECK(tokens > 0 && tokens <= sequence.left());
   sequence.computed += tokens;
-  if (std::binary_search(sequence.stops.begin(), sequence.stops.end(), sequence.computed))
-    sequence.segment = sequence.computed;
+  sequence.segment = sequence.segment_of(sequence.computed);
 }
 
 void Scheduler::append(Id id, int64_t tokens) { find(id).length += tokens; }
@@ -64,34 +71,30 @@ void Scheduler::preempted(Id id) {
 }
 
 int64_t Scheduler::on_grain(Id id, int64_t position) const {
-  const Sequence& sequence = find(id);
-  int64_t start = sequence.segment;
-  for (int64_t stop : sequence.stops) {
-    if (stop > start && stop <= position) start = stop;
-  }
+  const int64_t start = find(id).segment_of(position);
   return start + (position - start) / limits_.grain * limits_.grain;
 }
 
-void Scheduler::add_stop(Id id, int64_t position) {
+bool Scheduler::add_stop(Id id, int64_t position) {
   Sequence& sequence = find(id);
   if (position <= sequence.computed || position >= sequence.length ||
       position != on_grain(id, position))
-    return;
+    return false;
   const auto place = std::lower_bound(sequence.stops.begin(), sequence.stops.end(), position);
   if (place == sequence.stops.end() || *place != position) sequence.stops.insert(place, position);
+  return true;
 }
 
 // Tokens that the sequence may compute with so many rows.
 int64_t Scheduler::chunk(const Sequence& sequence, int64_t budget) const {
-  const auto stop =
-      std::upper_bound(sequence.stops.begin(), sequence.stops.end(), sequence.computed);
+  const auto cut = std::upper_bound(sequence.cuts.begin(), sequence.cuts.end(), sequence.computed);
   const int64_t end =
-      stop == sequence.stops.end() ? sequence.length : std::min(*stop, sequence.length);
+      cut == sequence.cuts.end() ? sequence.length : std::min(*cut, sequence.length);
   const int64_t left = end - sequence.computed;
   if (left <= budget) return left;
-  const int64_t aligned =
-      (sequence.computed - sequence.segment + budget) / limits_.grain * limits_.grain;
-  return std::max<int64_t>(0, aligned - (sequence.computed - sequence.segment));
+  const int64_t most = sequence.computed + budget, start = sequence.segment_of(most);
+  return std::max<int64_t>(
+      0, start + (most - start) / limits_.grain * limits_.grain - sequence.computed);
 }
 
 // Shares in order of arrival, as if there were pages enough.

@@ -11,9 +11,9 @@
 // prompts pass long ones, and still no one waits for ever: the oldest sequence is never preempted
 // and moves in every step, and everyone becomes the oldest (test: simulation, with the bound).
 //
-// Chunks end at multiples of `grain` after the last stop (a place where a snapshot is due), or at
-// the next stop, whatever ran beside: so the same tokens are always cut at the same places, and
-// give the same bits.
+// Chunks end at multiples of `grain` after the last stop (a place where a snapshot is due and the
+// recurrent layers pause), or at one, whatever ran beside: so the recurrence is always cut at the
+// same places, and gives the same bits.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ class Scheduler {
 
   explicit Scheduler(const SchedulerLimits& limits) : limits_(limits) {}
 
-  // A new sequence; `stops`: rising positions at which a chunk must end.
-  void add(Id id, int64_t length, std::vector<int64_t> stops);
+  // A new sequence. `stops`: rising; `cuts`, rising and among them: a chunk must end there.
+  void add(Id id, int64_t length, std::vector<int64_t> stops, std::vector<int64_t> cuts = {});
   void remove(Id id);  // done or cancelled, waiting or running
 
   // The next waiting sequence, if there is room for it: it is running now. The caller says by
@@ -59,8 +59,8 @@ class Scheduler {
   void computed(Id id, int64_t tokens);  // a share was done
   void append(Id id, int64_t tokens);    // new tokens at the end, to be computed
   void preempted(Id id);  // memory gone: it waits again, before all that arrived later
-  // One more place to stop at, on the grain; nothing if it is passed or not on it.
-  void add_stop(Id id, int64_t position);
+  // One more stop. False: it is passed, or not on the grain; nothing has changed.
+  bool add_stop(Id id, int64_t position);
   // The multiple of `grain` at or before `position` at which a stop may be added.
   int64_t on_grain(Id id, int64_t position) const;
 
@@ -73,7 +73,9 @@ class Scheduler {
     uint64_t arrival;
     int64_t length, computed = 0;
     int64_t segment = 0;  // where the present run between stops began
-    std::vector<int64_t> stops;
+    std::vector<int64_t> stops, cuts;
+    // Where the run that holds `position` begins.
+    int64_t segment_of(int64_t position) const;
     int64_t left() const { return length - computed; }
   };
   Sequence& find(Id id);

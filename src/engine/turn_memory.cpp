@@ -20,6 +20,14 @@ checkpoint::Json arguments_of(const text::ToolCall& call) {
   return parsed ? std::move(*parsed) : call.arguments;
 }
 
+// The calls' arguments are counted by the tokens that wrote them, at what values take.
+size_t bytes_of(const Turn& turn) {
+  constexpr size_t kEntry = 400, kCallBytesPerToken = 100;
+  const size_t token = sizeof(int32_t) + (turn.message.tool_calls.empty() ? 0 : kCallBytesPerToken);
+  return kEntry + turn.tokens.size() * token + turn.message.content.size() +
+         turn.message.reasoning_content.size();
+}
+
 }  // namespace
 
 cache::Hash128 hash_keys(std::span<const cache::Key> keys) {
@@ -54,15 +62,21 @@ bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage
 
 void TurnMemory::remember(const cache::Hash128& before, Turn turn) {
   const std::lock_guard lock(mutex_);
-  tokens_ += turn.tokens.size();
-  entries_.push_front({before, std::move(turn)});
+  const auto [first, last] = index_.equal_range(before);
+  for (auto at = first; at != last; ++at) {
+    if (at->second->turn.tokens != turn.tokens) continue;
+    entries_.splice(entries_.begin(), entries_, at->second);
+    return;
+  }
+  const size_t bytes = bytes_of(turn);
+  bytes_ += bytes;
+  entries_.push_front({before, std::move(turn), bytes});
   index_.emplace(before, entries_.begin());
-  while (tokens_ > max_tokens_ && entries_.size() > 1) {
+  while (bytes_ > max_bytes_ && entries_.size() > 1) {
     const auto oldest = std::prev(entries_.end());
-    tokens_ -= oldest->turn.tokens.size();
-    const auto [first, last] = index_.equal_range(oldest->before);
-    index_.erase(
-        std::find_if(first, last, [&](const auto& item) { return item.second == oldest; }));
+    bytes_ -= oldest->bytes;
+    const auto [begin, end] = index_.equal_range(oldest->before);
+    index_.erase(std::find_if(begin, end, [&](const auto& item) { return item.second == oldest; }));
     entries_.pop_back();
   }
 }

@@ -30,8 +30,9 @@ cache::Hash128 hash_keys(std::span<const cache::Key> keys);
 // Any thread.
 class TurnMemory {
  public:
-  explicit TurnMemory(size_t max_tokens = size_t{8} << 20) : max_tokens_(max_tokens) {}
+  explicit TurnMemory(size_t max_bytes = size_t{64} << 20) : max_bytes_(max_bytes) {}
 
+  // A turn of the same tokens at the same place is kept once.
   void remember(const cache::Hash128& before, Turn turn);
   // The tokens of a turn there that says the same as the message.
   std::optional<std::vector<int32_t>> find(const cache::Hash128& before,
@@ -41,12 +42,13 @@ class TurnMemory {
   struct Entry {
     cache::Hash128 before;
     Turn turn;
+    size_t bytes;  // about, with what the containers need
   };
-  const size_t max_tokens_;
+  const size_t max_bytes_;
   mutable std::mutex mutex_;
   std::list<Entry> entries_;  // the newest first
   std::multimap<cache::Hash128, std::list<Entry>::iterator> index_;
-  size_t tokens_ = 0;
+  size_t bytes_ = 0;
 };
 
 // Same content but for white space around it, same calls; reasoning is the same or was left out.

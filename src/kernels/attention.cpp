@@ -337,14 +337,27 @@ void attention(const Context& context, const KvPages& pages, int64_t first, Cons
   check_pages(pages, heads);
   CHECK(scratch.size() >= attention_scratch_bytes(context.pool ? context.pool->threads() : 1,
                                                   q.rows, heads, pages.head_dim));
-  const Queries queries{q,     first, heads, heads / pages.kv_heads, q_head_stride, pages.head_dim,
-                        scale, gate,  out};
   auto* memory = reinterpret_cast<float*>(scratch.data());
-  if (q.rows <= kFewQueries) {
-    attend_few(context, pages, queries, memory);
-  } else {
-    attend_many(context, pages, queries, memory);
-  }
+  const auto attend = [&](int64_t begin, int64_t end, const auto& run) {
+    if (begin == end) return;
+    const int64_t n = end - begin;
+    run(context, pages,
+        Queries{{q.row(begin), n, q.columns, q.stride},
+                first + begin,
+                heads,
+                heads / pages.kv_heads,
+                q_head_stride,
+                pages.head_dim,
+                scale,
+                gate ? gate + begin * q.stride : nullptr,
+                {out.row(begin), n, out.columns, out.stride}},
+        memory);
+  };
+  // The rest of a long call goes as it would alone, so that a call may be cut at multiples of kTile
+  // and gives the same bits.
+  const int64_t rest = q.rows % kTile, many = rest <= kFewQueries ? q.rows - rest : q.rows;
+  attend(0, many, attend_many);
+  attend(many, q.rows, attend_few);
 }
 
 size_t segment_attention_scratch_bytes(int threads, int64_t, int, int head_dim) {

@@ -64,9 +64,11 @@ void mix(const Step& step, const GatedAttentionWeights& w, const LayerWeights& l
     const kernels::KvPages pages = pages_of(step, sequence, layer.memory_index);
     const int64_t first = sequence.first, count = sequence.count, cached = sequence.memory.cached;
     kernels::store_kv(context, pages, cached, rows(s.k, first, count), rows(s.v, first, count));
-    const MatrixView q = rows(s.q, first, count);
-    kernels::attention(context, pages, cached, q, heads, 2 * hd, q.data + hd, scale,
-                       rows(s.mixed, first, count), s.attention);
+    for_pieces(sequence, [&](int64_t begin, int64_t end) {
+      const MatrixView q = rows(s.q, first + begin, end - begin);
+      kernels::attention(context, pages, cached + begin, q, heads, 2 * hd, q.data + hd, scale,
+                         rows(s.mixed, first + begin, end - begin), s.attention);
+    });
   }
   const kernels::Product output[] = {{.weight = &w.o_proj, .out = out}};
   observe_input(step, layer, "mixer", "inner", s.mixed);

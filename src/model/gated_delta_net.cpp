@@ -51,13 +51,21 @@ void mix(const Step& step, const GatedDeltaNetWeights& w, const LayerWeights& la
   for (const BatchSequence& sequence : step.batch.sequences) {
     const int64_t first = sequence.first, count = sequence.count;
     const cache::RecurrentView& memory = sequence.memory.recurrent[layer.memory_index];
-    const MatrixView qkv = rows(s.qkv, first, count), convolved = rows(s.convolved, first, count);
     if (memory.conv_log)
-      std::memcpy(memory.conv_log, qkv.data, count * qkv.columns * sizeof(float));
-    kernels::causal_conv_silu(context, qkv, w.conv1d.data(), memory.conv, convolved);
-    kernels::delta_rule(context, convolved, rows(s.beta, first, count),
-                        rows(s.log_decay, first, count), rule_shape(c, step.gguf_head_order),
-                        memory.state, {memory.factors}, rows(s.mixed, first, count), s.rule);
+      std::memcpy(memory.conv_log, s.qkv.row(first), count * s.qkv.columns * sizeof(float));
+    auto pause = sequence.memory.pauses.begin();
+    for_pieces(sequence, [&](int64_t begin, int64_t end) {
+      const int64_t at = first + begin, n = end - begin;
+      kernels::causal_conv_silu(context, rows(s.qkv, at, n), w.conv1d.data(), memory.conv,
+                                rows(s.convolved, at, n));
+      float* factors =
+          memory.factors ? memory.factors + begin * step.batch.geometry->factor_floats() : nullptr;
+      kernels::delta_rule(context, rows(s.convolved, at, n), rows(s.beta, at, n),
+                          rows(s.log_decay, at, n), rule_shape(c, step.gguf_head_order),
+                          memory.state, {factors}, rows(s.mixed, at, n), s.rule);
+      if (end < count)
+        cache::keep_layer(*step.batch.geometry, *pause++, layer.memory_index, memory);
+    });
   }
   kernels::gated_rms_norm(context, s.mixed, s.z, w.norm.data(), c.linear_value_heads,
                           c.linear_value_dim, static_cast<float>(c.rms_norm_eps), s.mixed);

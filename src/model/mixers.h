@@ -37,6 +37,18 @@ struct Step {
   int64_t tokens() const { return static_cast<int64_t>(batch.ids.size()); }
 };
 
+// Calls visit(begin, end) for the pieces of a sequence's tokens between its pauses: mixers work
+// through them as if each were a call, so that a pause gives the bits of a cut.
+template <class Visit>
+void for_pieces(const BatchSequence& sequence, const Visit& visit) {
+  int64_t begin = 0;
+  for (const cache::RecurrentPause& pause : sequence.memory.pauses) {
+    visit(begin, pause.tokens);
+    begin = pause.tokens;
+  }
+  visit(begin, sequence.count);
+}
+
 // x [n, H] (normalised) → out [n, H]
 void mix(const Step& step, const GatedDeltaNetWeights& weights, const LayerWeights& layer,
          ConstMatrixView x, MatrixView out);

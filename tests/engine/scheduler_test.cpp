@@ -20,8 +20,7 @@ constexpr int64_t kPages = 40, kContext = 1600;  // 25 pages: one context always
 
 struct Simulated {
   int64_t prompt, answer, length, computed = 0, pages = 0;
-  std::vector<int64_t> stops;
-  std::vector<int64_t> cuts;  // where chunks of the prompt ended in the present life
+  std::vector<int64_t> stops, cuts;  // cuts are among the stops
   int64_t arrived, allowed = 0;
   int preempted = 0;
 };
@@ -40,9 +39,10 @@ class Simulation {
     for (int64_t at = 1 + static_cast<int64_t>(random_() % 200); at < s.prompt;
          at += 1 + static_cast<int64_t>(random_() % 300)) {
       s.stops.push_back(at);
+      if (random_() % 4 == 0) s.cuts.push_back(at);
     }
     s.arrived = step_;
-    scheduler_.add(id, s.length, s.stops);
+    scheduler_.add(id, s.length, s.stops, s.cuts);
     all_[id] = s;
     // The bound: everyone before it, and itself, one after the other.
     for (const auto& [other, o] : all_) all_[id].allowed += work(o);
@@ -68,7 +68,6 @@ class Simulation {
     ++step_;
     while (const auto id = scheduler_.admit(kPages - pages_)) {
       Simulated& s = all_.at(*id);
-      s.cuts.clear();
       // Sometimes a beginning is known.
       const int64_t known =
           !s.stops.empty() && random_() % 3 == 0 ? s.stops[random_() % s.stops.size()] : 0;
@@ -111,8 +110,8 @@ class Simulation {
       ASSERT_LE(s.computed + share.count, s.length);
       rows += share.count;
       if (s.length - s.computed > limits_.decode_tokens) prefill += share.count;
-      for (int64_t stop : s.stops)
-        ASSERT_FALSE(s.computed < stop && stop < s.computed + share.count) << "a stop was passed";
+      for (int64_t cut : s.cuts)
+        ASSERT_FALSE(s.computed < cut && cut < s.computed + share.count) << "a cut was passed";
     }
     ASSERT_LE(prefill, limits_.prefill_tokens);
     ASSERT_LE(rows, limits_.prefill_tokens + limits_.decode_tokens * limits_.max_sequences);
@@ -127,7 +126,6 @@ class Simulation {
     pages_ += pages - s.pages;
     s.pages = pages;
     ASSERT_LE(pages_, kPages);
-    if (s.computed <= s.prompt) s.cuts.push_back(s.computed);
     if (s.computed < s.length) return;
     const bool forced = random_() % 50 == 0;  // several tokens at once
     const int64_t more = std::min<int64_t>(forced ? 4 : 1, s.prompt + s.answer - s.length);
@@ -255,13 +253,19 @@ TEST(Scheduler, StopsCanBeAddedOnTheGrainOnly) {
   scheduler.started(1, 0);
   EXPECT_EQ(scheduler.on_grain(1, 99), 64);
   EXPECT_EQ(scheduler.on_grain(1, 300), 292);
-  scheduler.add_stop(1, 300);
-  scheduler.add_stop(1, 64);
-  EXPECT_EQ(scheduler.plan(100).work[0].count, 64);
-  scheduler.computed(1, 64);
-  EXPECT_EQ(scheduler.plan(100).work[0].count, 36);
-  scheduler.computed(1, 36);
-  EXPECT_EQ(scheduler.plan(100).work[0].count, 512) << "300 is not on the grain after 100";
+  EXPECT_FALSE(scheduler.add_stop(1, 300)) << "not on the grain after 100";
+  EXPECT_TRUE(scheduler.add_stop(1, 64));
+  EXPECT_EQ(scheduler.plan(100).work[0].count, 484) << "100 and six grains, past both stops";
+}
+
+TEST(Scheduler, ChunksEndAtCuts) {
+  Scheduler scheduler({.prefill_tokens = 512});
+  scheduler.add(1, 1000, {100, 150, 400}, {150});
+  ASSERT_TRUE(scheduler.admit(100));
+  scheduler.started(1, 0);
+  EXPECT_EQ(scheduler.plan(100).work[0].count, 150);
+  scheduler.computed(1, 150);
+  EXPECT_EQ(scheduler.plan(100).work[0].count, 250 + 256) << "400, and four grains";
 }
 
 }  // namespace

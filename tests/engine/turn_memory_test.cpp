@@ -57,7 +57,7 @@ TEST(SaysTheSame, ArgumentsAreComparedAsValues) {
 }
 
 TEST(TurnMemory, FindsByWhatStandsBeforeAndForgetsTheOldest) {
-  TurnMemory memory(100);
+  TurnMemory memory(2 * 570);
   const cache::Hash128 here{1, 2}, there{3, 4};
   memory.remember(here, {{.content = "a"}, std::vector<int32_t>(40, 1)});
   memory.remember(here, {{.content = "b"}, std::vector<int32_t>(40, 2)});
@@ -67,9 +67,16 @@ TEST(TurnMemory, FindsByWhatStandsBeforeAndForgetsTheOldest) {
   memory.remember(there, {{.content = "c"}, std::vector<int32_t>(40, 3)});
   EXPECT_FALSE(memory.find(here, sent("a")));
   EXPECT_TRUE(memory.find(here, sent("b")));
+  // Said again it is kept once, and is the newest.
+  for (int i = 0; i < 5; ++i)
+    memory.remember(here, {{.content = "b"}, std::vector<int32_t>(40, 2)});
+  EXPECT_TRUE(memory.find(there, sent("c")));
+  memory.remember(there, {{.content = "d"}, std::vector<int32_t>(40, 5)});
+  EXPECT_TRUE(memory.find(here, sent("b")));
+  EXPECT_FALSE(memory.find(there, sent("c")));
   // The newest of those that say the same.
-  memory.remember(there, {{.content = "c"}, std::vector<int32_t>(5, 4)});
-  EXPECT_EQ(memory.find(there, sent("c"))->front(), 4);
+  memory.remember(there, {{.content = "d"}, std::vector<int32_t>(5, 4)});
+  EXPECT_EQ(memory.find(there, sent("d"))->front(), 4);
 }
 
 }  // namespace

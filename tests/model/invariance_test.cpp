@@ -68,6 +68,7 @@ struct Runner {
   struct Part {
     PlainMemory* memory;
     std::vector<int32_t> ids;
+    std::vector<cache::RecurrentPause> pauses{};
   };
   // Logits of every row of all parts, in one forward().
   std::vector<float> forward(const std::vector<Part>& parts) {
@@ -76,6 +77,7 @@ struct Runner {
     std::vector<BatchSequence> sequences;
     for (const Part& part : parts) {
       sequences.push_back({int64_t(ids.size()), int64_t(part.ids.size()), part.memory->view()});
+      sequences.back().memory.pauses = part.pauses;
       for (int32_t id : part.ids) {
         const auto p =
             static_cast<int32_t>(part.memory->cached() + ids.size() - sequences.back().first);
@@ -149,6 +151,51 @@ TEST_P(Invariance, ChunksAgreeToRounding) {
       largest = std::max(largest, double(std::abs(whole[i] - logits[i])));
     EXPECT_LT(largest, 0.02) << "first chunk of " << cut[0];  // keys and values in f16
     EXPECT_EQ(memory.cached(), 150);
+  }
+}
+
+// Logits of calls of so many tokens, one after the other.
+std::vector<float> in_calls(Runner& r, PlainMemory& memory, const std::vector<int32_t>& ids,
+                            const std::vector<int>& counts) {
+  std::vector<float> logits;
+  auto place = ids.begin();
+  for (int n : counts) {
+    logits = joined(logits, r.forward({{&memory, {place, place + n}}}));
+    place += n;
+  }
+  return logits;
+}
+
+TEST_P(Invariance, CutsAtMultiplesOf64ChangeNoBit) {
+  Runner r(GetParam());
+  for (int n : {133, 144, 150, 190}) {
+    const auto ids = some_ids(n, 6);
+    PlainMemory whole = r.new_memory(), cut = r.new_memory(), twice = r.new_memory();
+    const auto logits = in_calls(r, whole, ids, {n});
+    EXPECT_EQ(logits, in_calls(r, cut, ids, {64, n - 64})) << n;
+    EXPECT_EQ(logits, in_calls(r, twice, ids, {64, 64, n - 128})) << n;
+  }
+}
+
+TEST_P(Invariance, APauseHasTheBitsOfACutAndGivesACopy) {
+  Runner r(GetParam());
+  const auto ids = some_ids(150, 7);
+  PlainMemory cut = r.new_memory(), paused = r.new_memory(), early = r.new_memory();
+  const auto logits = in_calls(r, cut, ids, {12, 68, 65, 5});
+  const cache::CacheGeometry& g = paused.geometry();
+  const size_t bytes = g.layer_floats() * g.recurrent_layers * sizeof(float),
+               pages = (bytes + g.page_bytes() - 1) / g.page_bytes();
+  std::vector<float> copy(pages * g.page_bytes() / sizeof(float));
+  std::vector<std::byte*> addresses;
+  for (size_t i = 0; i < pages; ++i)
+    addresses.push_back(reinterpret_cast<std::byte*>(copy.data()) + i * g.page_bytes());
+  EXPECT_EQ(logits, r.forward({{&paused, ids, {{12, {}}, {80, addresses}, {145, {}}}}}));
+  in_calls(r, early, {ids.begin(), ids.begin() + 80}, {12, 68});
+  for (int layer = 0; layer < g.recurrent_layers; ++layer) {
+    const float* kept = copy.data() + g.layer_floats() * static_cast<size_t>(layer);
+    const cache::RecurrentView& view = early.view().recurrent[layer];
+    EXPECT_TRUE(std::equal(view.state, view.state + g.state_floats(), kept)) << layer;
+    EXPECT_TRUE(std::equal(view.conv, view.conv + g.conv_floats(), kept + g.state_floats()));
   }
 }
 
