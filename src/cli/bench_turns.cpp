@@ -227,7 +227,7 @@ Result<Table> converse(engine::Engine& engine, BareModel& bare, const char* name
   for (int i = 0; i < turns; ++i) {
     progress.show(i, turns);
     TRY(Turn turn, conversation.go_on(engine));
-    turn.alone = bare.seconds(turn.reused, turn.fresh());
+    if (turn.is_judged) turn.alone = bare.seconds(turn.reused, turn.fresh());
     table.turns.push_back(std::move(turn));
   }
   return table;
@@ -314,7 +314,7 @@ Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
       restored.bytes = bytes_read() - before;
       restored.read_seconds *= restored.bytes;
     }
-    turn.alone = bare.seconds(turn.reused, turn.fresh());
+    if (turn.is_judged) turn.alone = bare.seconds(turn.reused, turn.fresh());
     if (is_new) restored.beyond = turn.first_token - turn.alone;
     table.turns.push_back(std::move(turn));
   }
