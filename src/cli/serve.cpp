@@ -1,7 +1,9 @@
 // godwit serve: the server until a signal. The first SIGTERM or SIGINT lets running answers finish,
 // a second ends them.
 #include <pthread.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <ctime>
@@ -85,6 +87,15 @@ Result<server::ServerOptions> server_options(const ServeOptions& options) {
   return server;
 }
 
+// A connection is a file: systems often allow a program 1,024 unless it asks for more.
+void allow_files(int connections) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(
+      limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, static_cast<rlim_t>(connections) + 256));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -122,6 +133,7 @@ class SignalWatcher {
 Result<int> serve(const ServeOptions& options) {
   TRY(auto entries, model_entries(options));
   TRY(server::ServerOptions settings, server_options(options));
+  allow_files(settings.max_connections);
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);  // before there are threads: all inherit it
 

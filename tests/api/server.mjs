@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const program = process.env.GODWIT ?? join(root, 'build', 'godwit');
 const model = process.env.GODWIT_MODEL ?? join(root, 'models', 'nano');
 

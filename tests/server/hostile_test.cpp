@@ -3,6 +3,7 @@
 // file descriptors and as much memory as before.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cstring>
@@ -543,6 +544,36 @@ TEST_F(Hostile, FuzzCorpus) {
       }
     }
   });
+}
+
+// Streams that have begun and have nothing to say for now.
+TEST_F(Hostile, AThousandIdleStreamsAreCheap) {
+  constexpr size_t kStreams = 1000;
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur < 2 * kStreams + 100) GTEST_SKIP() << "the system allows too few files";
+  models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
+    g.text(Event::Kind::kContent, "begun");
+  });
+  const std::string request =
+      chat_request(R"({"messages":[{"role":"user","content":"Hi"}],"stream":true})");
+  const size_t bytes = resident_bytes();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < kStreams; ++i) {
+    clients.push_back(std::make_unique<Client>(server_->port()));
+    clients.back()->send(request);
+  }
+  for (const auto& client : clients) ASSERT_TRUE(client->wait_for("begun"));
+  if (kMemoryIsPlain) {
+    EXPECT_LT(resident_bytes(), bytes + (size_t{64} << 20));
+  }
+  RecordProperty("bytes", static_cast<int>(resident_bytes() - bytes));
+  const auto started = models_.engine->generations();
+  for (size_t i = 1; i < started.size(); ++i) started[i]->done();  // the first is the healthy one
+  for (const auto& client : clients) EXPECT_TRUE(client->wait_for("[DONE]"));
+  healthy_->finish();
 }
 
 }  // namespace
