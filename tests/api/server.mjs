@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const program = process.env.GODWIT ?? join(root, 'build', 'godwit');
+export const program = process.env.GODWIT ?? join(root, 'build', 'godwit');
 const model = process.env.GODWIT_MODEL ?? join(root, 'models', 'nano');
 
 async function freePort() {
