@@ -77,5 +77,7 @@ test('ten times killed while it works', async () => {
   }
   const last = await serve();
   assert.doesNotMatch(await last.end('SIGTERM'), /warning|error/);
-  assert.deepEqual(readdirSync(folder, { recursive: true }).filter((name) => /tmp|part/.test(name)), []);
+  // What a dead process did not finish stays for an hour (it might be another's who lives): one file for each.
+  const unfinished = readdirSync(folder, { recursive: true }).filter((name) => /\.\d+$/.test(name));
+  assert.ok(unfinished.length <= 10, `${unfinished}`);
 });
