@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "cache/replay.h"
 
 namespace godwit::cache {
 
@@ -30,11 +29,12 @@ int64_t snapshot_pages(const CacheGeometry& geometry) {
 }
 
 SequenceMemory::SequenceMemory(const CacheGeometry& geometry, PagePool& pool, BlockPool& blocks,
-                               int undo_window)
+                               const Undo& undo)
     : geometry_(geometry),
       pool_(pool),
       blocks_(blocks),
-      window_(undo_window),
+      window_(undo.window),
+      replay_(undo.replay),
       recurrent_(geometry.recurrent_layers),
       block_(blocks.take()) {
   CHECK(blocks.floats() == block_floats(geometry) && pool.page_bytes() == geometry.page_bytes());
@@ -93,7 +93,7 @@ float* SequenceMemory::state_of(tensor::AlignedBuffer<float>& block, int layer) 
 
 SequenceView SequenceMemory::view(int64_t tokens) {
   CHECK(static_cast<int64_t>(pages_.size()) * geometry_.page_tokens >= length_ + tokens);
-  const bool log = window_ > 0 && tokens <= window_;
+  const bool log = is_logged(tokens);
   if (log && logged_ < 0) start_log();
   if (log && logged_ + tokens > 2 * window_) drop_from_log(logged_ + tokens - window_);
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
@@ -109,7 +109,7 @@ SequenceView SequenceMemory::view(int64_t tokens) {
 
 void SequenceMemory::advance(int64_t tokens) {
   length_ += tokens;
-  if (window_ > 0) logged_ = tokens <= window_ ? logged_ + tokens : -1;
+  if (window_ > 0) logged_ = is_logged(tokens) ? logged_ + tokens : -1;
 }
 
 int64_t SequenceMemory::undoable() const { return std::max<int64_t>(0, logged_); }
@@ -137,11 +137,9 @@ void SequenceMemory::replay(int64_t positions, tensor::AlignedBuffer<float>& tar
     const float* from = state_of(base_, layer);
     const float* factors =
         factors_.data() + static_cast<size_t>(layer) * 2 * window_ * geometry_.factor_floats();
-    replay_factors(geometry_, from, factors, positions, to);
-    float* conv = to + geometry_.state_floats();
-    if (to != from)
-      std::memcpy(conv, from + geometry_.state_floats(), geometry_.conv_floats() * sizeof(float));
-    move_conv(conv, layer, positions);
+    if (to != from) std::memcpy(to, from, geometry_.layer_floats() * sizeof(float));
+    if (positions > 0) replay_(factors, positions, to);
+    move_conv(to + geometry_.state_floats(), layer, positions);
   }
 }
 
@@ -215,6 +213,13 @@ std::optional<Snapshot> SequenceMemory::snapshot() const {
     result.pages.push_back(page);
   }
   return result;
+}
+
+size_t SequenceMemory::undo_bytes(const CacheGeometry& geometry, int undo_window) {
+  if (undo_window == 0) return 0;
+  const size_t entries = static_cast<size_t>(geometry.recurrent_layers) * 2 * undo_window;
+  return (entries * (geometry.factor_floats() + geometry.conv_channels) + block_floats(geometry)) *
+         sizeof(float);
 }
 
 void SequenceMemory::clear() {

@@ -8,11 +8,13 @@
 //
 // Taking back m ≤ n positions is base ⊕ the first n − m entries of the log: one pass over the
 // state. Nothing is copied on a step; once in `window` steps the base moves on by that many
-// entries, so at least `window` positions can be taken back. A call with more positions than the
-// window (prefill) is not logged; the log starts anew after it with one copy.
+// entries, so at least `window` positions can be taken back. A call with more positions than
+// kLoggedCall or the window (prefill) is not logged; the log starts anew after it with one copy.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -22,6 +24,10 @@
 #include "tensor/view.h"
 
 namespace godwit::cache {
+
+// Calls up to here go through the recurrence step by step (kernels: delta_rule), so that replaying
+// their factors gives the same bits; longer ones only to rounding.
+constexpr int64_t kLoggedCall = 16;
 
 // Blocks of recurrent memory that are used again, so that a new sequence costs no page faults.
 class BlockPool {
@@ -44,11 +50,19 @@ struct Snapshot {
 };
 int64_t snapshot_pages(const CacheGeometry& geometry);
 
+// Moves one layer's state on by logged positions: S ← exp(g) · S + k̂ δᵀ. (The model's: its kernels
+// give the bits of the steps themselves.)
+using Replay = std::function<void(const float* factors, int64_t positions, float* state)>;
+
+struct Undo {
+  int window = 0;  // 0: nothing can be taken back
+  Replay replay;
+};
+
 class SequenceMemory {
  public:
-  // undo_window 0: nothing can be taken back.
   SequenceMemory(const CacheGeometry& geometry, PagePool& pool, BlockPool& blocks,
-                 int undo_window = 0);
+                 const Undo& undo = {});
   ~SequenceMemory();
   SequenceMemory(const SequenceMemory&) = delete;
   SequenceMemory& operator=(const SequenceMemory&) = delete;
@@ -82,17 +96,25 @@ class SequenceMemory {
 
   void clear();  // gives all pages back; the state is zero again
 
+  // Bytes beyond pages and one block that the window costs.
+  static size_t undo_bytes(const CacheGeometry& geometry, int undo_window);
+
  private:
+  bool is_logged(int64_t tokens) const {
+    return window_ > 0 && tokens <= std::min(window_, kLoggedCall);
+  }
   float* state_of(tensor::AlignedBuffer<float>& block, int layer) const;
   void start_log();
   void drop_from_log(int64_t positions);
   void move_conv(float* conv, int layer, int64_t positions) const;
+  // target = base and the first positions of the log.
   void replay(int64_t positions, tensor::AlignedBuffer<float>& target);
 
   const CacheGeometry geometry_;
   PagePool& pool_;
   BlockPool& blocks_;
   const int64_t window_;
+  const Replay replay_;
   int64_t length_ = 0, published_ = 0;
   std::vector<PageId> pages_;
   std::vector<std::byte*> addresses_;  // of pages_

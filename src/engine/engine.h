@@ -26,6 +26,10 @@ struct EngineOptions {
   size_t cache_bytes = 0;  // for pages and snapshots; 0: a quarter of the free memory, at most what
                            // the context needs × sequences
   bool prefix_cache = true;
+  // Generated positions at the end of the last conversation that can be taken back without a
+  // snapshot. 0: none; −1: 64 where one sequence runs at a time, else none (each that runs pays for
+  // its log).
+  int undo_window = -1;
   // Assistant turns that a client sends back: "kept" uses the tokens that were generated if they
   // say the same, so that nothing is computed again; "official" renders them as the template does
   // (which drops earlier reasoning).
@@ -65,6 +69,8 @@ struct EngineStats {
   // Lookups in the prefix tree, one a request, by why no more was reused: all that could be was; no
   // token was known; the tokens parted from what is known; known tokens (a page or more) had no
   // snapshot to go on from.
+  // (Positions taken back, beside them.)
+  int64_t undone_positions = 0;
   int64_t reuse_whole = 0, reuse_unknown = 0, reuse_diverged = 0, reuse_no_snapshot = 0;
   int64_t pictures_encoded = 0, pictures_reused = 0;
   double prefill_seconds = 0, decode_seconds = 0;

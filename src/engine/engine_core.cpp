@@ -47,6 +47,10 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       tree_(parts.settings.geometry, *pool_),
       scheduler_(scheduler_limits(parts.options)),
       runner_(parts.model, parts.settings, parts.vision),
+      undo_{parts.settings.undo_window,
+            [&model = parts.model](const float* factors, int64_t positions, float* state) {
+              model.replay(factors, positions, state);
+            }},
       newline_(parts.tokenizer.encode("\n")) {
   if (parts_.store && parts_.options.prefix_cache)
     files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store);
@@ -145,8 +149,16 @@ void EngineCore::drop_cancelled() {
 }
 
 void EngineCore::admit() {
-  while (const auto id = scheduler_.admit(pool_->free() + tree_.evictable_pages()))
-    start(*sequences_.at(*id));
+  for (;;) {
+    if (const auto id = scheduler_.admit(pool_->free() + tree_.evictable_pages())) {
+      start(*sequences_.at(*id));
+    } else if (last_.memory && scheduler_.waiting() > 0 &&
+               scheduler_.running() < parts_.options.max_sequences) {
+      last_ = {};  // its pages are wanted
+    } else {
+      return;
+    }
+  }
 }
 
 void EngineCore::start(Sequence& sequence) {
@@ -157,7 +169,7 @@ void EngineCore::start(Sequence& sequence) {
         std::max(0.0, seconds_since(sequence.submitted) - sequence.timings.prepare);
   }
   sequence.memory =
-      std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_);
+      std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_, undo_);
   const bool wants_all =
       sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
   if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
@@ -172,9 +184,10 @@ bool EngineCore::attach_prefix(Sequence& sequence) {
   const int64_t limit =
       sequence.prompt.task == Task::kScore ? sequence.prompt.score_from - 1 : sequence.length() - 1;
   if (files_) files_->restore(keys, limit);
-  const cache::PrefixMatch match = tree_.find(keys, limit);
+  cache::PrefixMatch match = tree_.find(keys, limit);
   const bool is_first = !sequence.was_looked_up;
   sequence.was_looked_up = true;
+  const bool is_last = attach_last(sequence, keys, limit, match);
   if (is_first) explain_reuse(sequence, match, limit);
   // A place where others parted before earns a snapshot, if going on from there would save much.
   if (match.branch_seen >= 2) {
@@ -182,6 +195,37 @@ bool EngineCore::attach_prefix(Sequence& sequence) {
     if (stop >= match.position + kPageTokens) sequence.branch_stops.insert(stop);
   }
   if (match.position == 0) return false;
+  const bool attached = is_last || attach_snapshot(sequence, match);
+  if (attached && is_first) {
+    sequence.usage.reused_tokens = static_cast<int>(match.position);
+    stats_.reused_tokens += match.position;
+  }
+  return attached;
+}
+
+bool EngineCore::attach_last(Sequence& sequence, const std::vector<cache::Key>& keys, int64_t limit,
+                             cache::PrefixMatch& match) {
+  if (!last_.memory) return false;
+  const int64_t length = last_.memory->length(),
+                common =
+                    std::mismatch(keys.begin(), keys.end(), last_.keys.begin(), last_.keys.end())
+                        .first -
+                    keys.begin(),
+                position = std::min({common, limit, length});
+  if (position <= match.position || length - position > last_.memory->undoable()) return false;
+  if (pool_->free() + tree_.evictable_pages() < 1) return false;
+  CHECK(tree_.evict(1));  // for a copy of the last page, if others read it
+  sequence.memory = std::move(last_.memory);
+  last_ = {};
+  sequence.memory->take_back(length - position);
+  CHECK(sequence.memory->reserve(0));
+  stats_.undone_positions += length - position;
+  match.position = position;
+  match.matched = std::max(match.matched, position);
+  return true;
+}
+
+bool EngineCore::attach_snapshot(Sequence& sequence, const cache::PrefixMatch& match) {
   // What was found must not be given away while a page is made free for the copy of the partial
   // one.
   for (cache::PageId page : match.pages) pool_->retain(page);
@@ -190,10 +234,6 @@ bool EngineCore::attach_prefix(Sequence& sequence) {
       tree_.evict(1) && sequence.memory->attach(match.position, match.pages, match.snapshot);
   for (cache::PageId page : match.pages) pool_->release(page);
   for (cache::PageId page : match.snapshot.pages) pool_->release(page);
-  if (attached && is_first) {
-    sequence.usage.reused_tokens = static_cast<int>(match.position);
-    stats_.reused_tokens += match.position;
-  }
   return attached;
 }
 
@@ -229,6 +269,11 @@ void EngineCore::explain_reuse(Sequence& sequence, const cache::PrefixMatch& mat
 std::vector<Runner::Work> EngineCore::reserve_step() {
   for (;;) {
     const Scheduler::Step step = scheduler_.plan(pool_->free() + tree_.evictable_pages());
+    const bool is_short = step.preempt || (step.work.empty() && scheduler_.running() > 0);
+    if (is_short && last_.memory) {
+      last_ = {};
+      continue;
+    }
     if (step.preempt) {
       preempt(*step.preempt);
       continue;
@@ -401,6 +446,8 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   if (sequence.memory && sequence.prompt.task == Task::kGenerate) {
     keep_snapshot(sequence);
     plan_spill(sequence);
+    if (sequence.memory->undoable() > 0)
+      last_ = {sequence.keys(sequence.memory->length()), std::move(sequence.memory)};
   }
   if (reason == FinishReason::kStop || reason == FinishReason::kLength) remember_turn(sequence);
 
@@ -485,6 +532,9 @@ void EngineCore::verify() const {
   for (const auto& [id, sequence] : sequences_) {
     if (!sequence->memory) continue;
     for (cache::PageId page : sequence->memory->pages()) ++held[page];
+  }
+  if (last_.memory) {
+    for (cache::PageId page : last_.memory->pages()) ++held[page];
   }
   tree_.verify([&](cache::PageId page) {
     const auto found = held.find(page);

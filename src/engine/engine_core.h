@@ -50,6 +50,11 @@ class EngineCore {
   void admit();
   void start(Sequence& sequence);
   bool attach_prefix(Sequence& sequence);
+  // Goes on from the last conversation if that reaches further than `match`, with its last
+  // positions taken back.
+  bool attach_last(Sequence& sequence, const std::vector<cache::Key>& keys, int64_t limit,
+                   cache::PrefixMatch& match);
+  bool attach_snapshot(Sequence& sequence, const cache::PrefixMatch& match);
   // `limit`: what could have been reused at most.
   void explain_reuse(Sequence& sequence, const cache::PrefixMatch& match, int64_t limit);
   std::vector<Runner::Work> reserve_step();
@@ -80,7 +85,12 @@ class EngineCore {
   Scheduler scheduler_;
   Runner runner_;
   std::map<Scheduler::Id, std::unique_ptr<Sequence>> sequences_;
+  struct {
+    std::vector<cache::Key> keys;
+    std::unique_ptr<cache::SequenceMemory> memory;  // null: there is none, or pages ran short
+  } last_;                                          // what ended last, with its log
   Scheduler::Id next_id_ = 1;
+  const cache::Undo undo_;
   std::vector<int32_t> newline_;  // what the template puts behind a turn
   EngineStats stats_;
   std::vector<std::pair<std::shared_ptr<EventChannel>, Event>> ended_;

@@ -15,6 +15,7 @@ namespace {
 using checkpoint::Json;
 
 constexpr int64_t kDefaultContext = 32768;
+constexpr int kUndoWindow = 64;
 
 std::optional<int64_t> integer_at(const std::optional<Json>& file, std::string_view object,
                                   std::string_view key) {
@@ -198,10 +199,14 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   TRY_STATUS(in_range("threads", options.threads, 0, 1024));
   TRY_STATUS(in_range("prefill chunk", options.prefill_chunk, 1, 65536));
   TRY_STATUS(in_range("sequences", options.max_sequences, 1, 256));
+  TRY_STATUS(in_range("undo window", options.undo_window, -1, 4096));
   TRY_STATUS(in_range("queue", options.queue_limit, 1, 1 << 20));
   const int64_t most = config.text.max_context > 0 ? config.text.max_context : kDefaultContext;
   TRY_STATUS(in_range("context", options.context, 0, most));
   settings.context = options.context > 0 ? options.context : std::min(most, kDefaultContext);
+  settings.undo_window = options.undo_window >= 0     ? options.undo_window
+                         : options.max_sequences == 1 ? kUndoWindow
+                                                      : 0;
   settings.threads = options.threads > 0 ? options.threads : cpu_topology().performance_cores;
   TRY(settings.kv_type, parse_kv_type(options.kv_type, config.text.head_dim));
 

@@ -37,6 +37,7 @@ struct Settings {
   int threads = 1;
   int64_t context = 0;
   int64_t pages = 0;
+  int undo_window = 0;
   tensor::DType kv_type = tensor::DType::kF16;
   cache::CacheGeometry geometry;
   model::WorkspaceLimits workspace;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/matmul.h"
+#include "model/loaded_model.h"
 #include "model/mixers.h"
 
 namespace godwit::model {
@@ -19,6 +20,11 @@ kernels::DeltaRuleShape rule_shape(const TextConfig& c, bool gguf_head_order) {
 }
 
 }  // namespace
+
+void LoadedModel::replay(const float* factors, int64_t positions, float* state) const {
+  kernels::delta_replay(context_, factors, positions, rule_shape(config_.text, config_.gguf),
+                        state);
+}
 
 GatedDeltaNetScratch::GatedDeltaNetScratch(Arena& arena, const kernels::Context& context,
                                            const TextConfig& c, int64_t n)

@@ -78,6 +78,10 @@ class Model {
   // takes.
   virtual void draft(const Batch& batch, tensor::ConstMatrixView hidden, Workspace& workspace,
                      const BatchOutput& output, Observer* observer = nullptr) const = 0;
+
+  // Moves a delta-net layer's state on by positions that were logged (RecurrentView::factors), with
+  // the bits of the steps themselves if the calls that logged them were of at most 16 tokens.
+  virtual void replay(const float* factors, int64_t positions, float* state) const = 0;
 };
 
 // Positions on three axes over a whole prompt (spec §3.8): text counts up, each picture or temporal

@@ -68,6 +68,23 @@ inline void fake_forward(const CacheGeometry& g, SequenceMemory& memory,
   memory.advance(n);
 }
 
+inline Undo fake_undo(const CacheGeometry& g, int window) {
+  return {window, [g](const float* factors, int64_t positions, float* state) {
+            for (int64_t t = 0; t < positions; ++t) {
+              for (int head = 0; head < g.value_heads; ++head) {
+                const float* entry =
+                    factors + t * g.factor_floats() + head * (g.key_dim + g.value_dim + 1);
+                const float decay = std::exp(entry[g.key_dim + g.value_dim]);
+                float* s = state + head * g.key_dim * g.value_dim;
+                for (int k = 0; k < g.key_dim; ++k) {
+                  for (int v = 0; v < g.value_dim; ++v, ++s)
+                    *s = *s * decay + entry[k] * entry[g.key_dim + v];
+                }
+              }
+            }
+          }};
+}
+
 // All that the memory holds, as one vector.
 inline std::vector<float> contents(const CacheGeometry& g, SequenceMemory& memory) {
   std::vector<float> all;

@@ -33,7 +33,7 @@ class SequenceMemoryTest : public testing::Test {
 
 TEST_F(SequenceMemoryTest, RandomStepsAndUndoEqualTheTokensThatAreLeft) {
   std::mt19937 random(5);
-  SequenceMemory memory(g_, *pool_, blocks_, 8);
+  SequenceMemory memory(g_, *pool_, blocks_, fake_undo(g_, 8));
   std::vector<int32_t> tokens;
   int64_t taken_back = 0, furthest = 0;
   for (int step = 0; step < 600; ++step) {
@@ -58,7 +58,7 @@ TEST_F(SequenceMemoryTest, RandomStepsAndUndoEqualTheTokensThatAreLeft) {
 }
 
 TEST_F(SequenceMemoryTest, AfterTwoWindowsAtLeastOneWindowCanBeTakenBack) {
-  SequenceMemory memory(g_, *pool_, blocks_, 64);
+  SequenceMemory memory(g_, *pool_, blocks_, fake_undo(g_, 64));
   run(memory, std::vector<int32_t>(100, 3));
   EXPECT_EQ(memory.undoable(), 0) << "a prefill is not logged";
   for (int32_t t = 0; t < 500; ++t) {
@@ -91,7 +91,7 @@ TEST_F(SequenceMemoryTest, AttachGoesOnFromTheSnapshotAndLeavesTheSharedPagesAlo
 }
 
 TEST_F(SequenceMemoryTest, RowsThatOthersReadAreCopiedBeforeTheyAreWrittenAgain) {
-  SequenceMemory memory(g_, *pool_, blocks_, 8);
+  SequenceMemory memory(g_, *pool_, blocks_, fake_undo(g_, 8));
   for (int32_t t = 0; t < 12; ++t) run(memory, std::vector{t});
   memory.publish();
   const PageId shared = memory.pages()[1];
@@ -119,7 +119,7 @@ TEST_F(SequenceMemoryTest, ReserveChangesNothingWhenThePoolIsEmpty) {
 
 TEST_F(SequenceMemoryTest, EverythingIsGivenBack) {
   {
-    SequenceMemory memory(g_, *pool_, blocks_, 4);
+    SequenceMemory memory(g_, *pool_, blocks_, fake_undo(g_, 4));
     run(memory, std::vector<int32_t>(30, 1));
     const auto snapshot = memory.snapshot();
     EXPECT_EQ(static_cast<int64_t>(snapshot->pages.size()), snapshot_pages(g_));

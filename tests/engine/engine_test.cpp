@@ -355,6 +355,55 @@ TEST_F(EngineTest, LookupsAreCountedByTheirReason) {
   EXPECT_EQ(counts(), (std::vector<int64_t>{1, 3, 1, 1})) << "the first tokens of the template";
 }
 
+// The end of the last answer is taken back: the same bits as if it had never been.
+TEST(EngineUndo, AnEditedAnswerGoesOnFromWhereItDiffers) {
+  auto options = nano_options();
+  options.max_sequences = 1;
+  auto engine = open_engine(options);
+  GenerationRequest request;
+  request.raw_text = "Once upon a time there was a small house. " + long_text(40);
+  request.sampling.temperature = 0;
+  request.max_tokens = 100;
+  request.ignore_end = true;
+  request.logprobs = 0;
+  const Reply first = answer(*engine, request);
+  std::vector<int32_t> ids = engine->tokenize(*request.raw_text, true);
+  const auto prompt = static_cast<int>(ids.size());
+  for (const auto& token : first.logprobs) ids.push_back(token.id);
+  for (int kept : {95, 60, 37}) {
+    // As it was up to there, then the same token again: what follows must be what followed.
+    GenerationRequest edited = request;
+    edited.raw_text.reset();
+    edited.raw_ids.emplace(ids.begin(), ids.begin() + prompt + kept);
+    edited.max_tokens = 100 - kept;
+    const int64_t before = engine->stats().undone_positions;
+    const Reply reply = answer(*engine, edited);
+    EXPECT_EQ(reply.done.usage.reused_tokens, prompt + kept - 1) << reply.done.usage.reuse_note;
+    EXPECT_EQ(engine->stats().undone_positions - before, 99 - (kept - 1));
+    ASSERT_EQ(reply.logprobs.size(), first.logprobs.size() - kept);
+    for (size_t i = 0; i < reply.logprobs.size(); ++i) {
+      EXPECT_EQ(reply.logprobs[i].id, first.logprobs[kept + i].id);
+      EXPECT_EQ(reply.logprobs[i].logprob, first.logprobs[kept + i].logprob) << "to the bit";
+    }
+  }
+  // Another token: the same as without any cache. Further back than the log: from a snapshot.
+  for (int kept : {80, 5}) {
+    GenerationRequest edited = request;
+    edited.raw_text.reset();
+    edited.raw_ids.emplace(ids.begin(), ids.begin() + prompt + kept);
+    edited.raw_ids->push_back(ids[0]);
+    edited.max_tokens = 10;
+    const Reply reply = answer(*engine, edited);
+    EXPECT_GT(reply.done.usage.reused_tokens, kept == 80 ? prompt + 79 : 0);
+    auto fresh = options;
+    fresh.prefix_cache = false;
+    const Reply alone = answer(*open_engine(fresh), edited);
+    for (size_t i = 0; i < alone.logprobs.size(); ++i)
+      EXPECT_EQ(reply.logprobs[i].id, alone.logprobs[i].id) << i;
+    answer(*engine, request);
+  }
+}
+
 TEST_F(EngineTest, APictureIsEncodedOnce) {
   const auto bytes = std::make_shared<const std::string>(
       read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-01.png").value());
