@@ -69,6 +69,13 @@ void MappedFile::forget(std::span<const std::byte> part) const {
             MADV_DONTNEED);
 }
 
+void will_need(std::span<const std::byte> part) {
+  if (part.empty()) return;
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(part.data()), first = address / page * page;
+  ::madvise(reinterpret_cast<void*>(first), part.size() + (address - first), MADV_WILLNEED);
+}
+
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   Descriptor file;
   TRY(const size_t size, open_regular(path, file));

@@ -31,6 +31,9 @@ class MappedFile {
   std::string path_;
 };
 
+// Mapped bytes that will soon be read: the system starts to fetch them. A wish.
+void will_need(std::span<const std::byte> part);
+
 // The whole file as a string; the same errors, and a limit on its size in bytes.
 Result<std::string> read_file(const std::string& path, size_t max_bytes = size_t{1} << 30);
 

@@ -457,6 +457,11 @@ class OpenGguf : public GgufFile {
     if (found == tensors_.end()) return std::nullopt;
     return found->second;
   }
+  std::vector<std::string> paths() const override {
+    std::vector<std::string> result;
+    for (const auto& part : parts_) result.push_back(part.file.path());
+    return result;
+  }
   void forget(const tensor::TensorView& view) const override {
     for (const auto& part : parts_) part.file.forget({view.data, view.bytes()});
   }

@@ -1,5 +1,7 @@
 #include "checkpoint/output_file.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -27,6 +29,11 @@ Status OutputFile::write(std::span<const std::byte> bytes) {
 Status OutputFile::pad_to(uint64_t alignment) {
   const std::string zeros((alignment - size_ % alignment) % alignment, '\0');
   return write(zeros);
+}
+
+Status OutputFile::sync() {
+  if (std::fflush(file_.get()) == 0 && ::fdatasync(::fileno(file_.get())) == 0) return {};
+  return failed("{}: cannot write: {}", path_, std::strerror(errno));
 }
 
 Status OutputFile::commit() {

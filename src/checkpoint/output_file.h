@@ -24,6 +24,7 @@ class OutputFile {
   Status write(std::span<const std::byte> bytes);
   Status write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
   Status pad_to(uint64_t alignment);  // zeros up to the next multiple
+  Status sync();                      // what was written is on the disk
   uint64_t size() const { return size_; }
   Status commit();
 

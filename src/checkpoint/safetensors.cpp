@@ -166,6 +166,7 @@ class SafetensorsFile {
     return result;
   }
   const Tensors& tensors() const { return tensors_; }
+  const std::string& path() const { return file_.path(); }
   void forget(std::span<const std::byte> bytes) const { file_.forget(bytes); }
 
  private:
@@ -197,6 +198,11 @@ class Safetensors : public TensorSource {
     return found->second;
   }
   std::string description() const override { return description_; }
+  std::vector<std::string> paths() const override {
+    std::vector<std::string> result;
+    for (const auto& file : files_) result.push_back(file.path());
+    return result;
+  }
   void forget(const TensorView& view) const override {
     for (const auto& file : files_) file.forget({view.data, view.bytes()});
   }

@@ -20,6 +20,9 @@ class TensorSource {
   // A view into mapped memory that lives as long as the source; nullopt if there is no such tensor.
   virtual std::optional<tensor::TensorView> find(std::string_view name) const = 0;
   virtual std::string description() const = 0;  // for messages: path(s)
+  virtual std::vector<std::string> paths() const {
+    return {};
+  }  // of the files; empty: not in files
   // The view's bytes will hardly be read again: mapped pages of them need not stay in memory.
   virtual void forget(const tensor::TensorView&) const {}
 };

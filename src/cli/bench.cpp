@@ -452,8 +452,10 @@ Result<int> bench(const BenchOptions& options) {
 
   TRY(const auto decoder, model::Model::plan(files, {.vision = false, .drafting = false}));
   const auto start = Clock::now();
-  TRY(const auto model,
-      model::Model::load(files, context, {.vision = options.image_size > 0, .drafting = false}));
+  TRY(const auto model, model::Model::load(files, context,
+                                           {.vision = options.image_size > 0,
+                                            .drafting = false,
+                                            .packed_folder = packed_folder(options.model)}));
   Results results;
   results.load_seconds = seconds_since(start);
   results.stored_gb = static_cast<double>(model->weights().stored_bytes) / 1e9;

@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string kv_type = "f16";
   std::string history = "kept";
   bool no_prefix_cache = false;
+  int packed_cache_gb = 64;  // of packed weights for later starts; 0: none are kept
   bool verbose = false;
 };
 

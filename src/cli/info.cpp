@@ -27,7 +27,8 @@ Json memory_json(const engine::MemoryPlan& plan) {
                        {"tokenizer", bytes(plan.tokenizer)},
                        {"other", bytes(plan.other)},
                        {"total", bytes(plan.total())},
-                       {"limit", bytes(plan.limit)}});
+                       {"limit", bytes(plan.limit)},
+                       {"on_disk", bytes(plan.on_disk)}});
 }
 
 void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
@@ -90,6 +91,7 @@ void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
   row("tokenizer", m.tokenizer);
   row("program", m.other);
   row("together", m.total());
+  if (m.on_disk > 0) row("experts left on disk", m.on_disk);
   if (m.limit > m.total()) row("caches may make it", m.limit);
 }
 

@@ -11,6 +11,13 @@
 namespace godwit::cli {
 namespace {
 
+void add_packed_flag(CLI::App& app, ModelOptions& o) {
+  app.add_option("--packed-cache", o.packed_cache_gb,
+                 "GB of packed weights kept in ~/.cache/godwit for quick starts; 0: none")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+}
+
 void add_model_flags(CLI::App& app, ModelOptions& o) {
   app.add_option("-m,--model", o.model,
                  "Hugging Face folder or .gguf file; the demonstration model if absent");
@@ -26,6 +33,7 @@ void add_model_flags(CLI::App& app, ModelOptions& o) {
          "kept: earlier turns as they were generated; official: as the template strips them")
       ->check(CLI::IsMember({"kept", "official"}));
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "compute every prompt from its first token");
+  add_packed_flag(app, o);
   app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
 }
 
@@ -176,6 +184,7 @@ class Program {
     const auto list = [&](const char* flag, std::vector<int64_t>& values, const char* what) {
       sub->add_option(flag, values, what)->delimiter(',')->capture_default_str();
     };
+    add_packed_flag(*sub, o.model);
     list("-p,--prompt", o.prompts, "lengths of prompts");
     list("-d,--depth", o.contexts, "tokens of context before decoding");
     list("-b,--batch", o.batches, "sequences decoded at the same time");

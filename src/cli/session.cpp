@@ -171,6 +171,22 @@ Result<std::string> demonstration_model() {
       "the program");
 }
 
+std::string cache_folder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (const std::string folder = variable("XDG_CACHE_HOME"); folder.starts_with('/'))
+    return folder + "/godwit";
+  const std::string home = variable("HOME");
+  return home.empty() ? std::string() : home + "/.cache/godwit";
+}
+
+std::string packed_folder(const ModelOptions& options) {
+  const std::string folder = cache_folder();
+  return options.packed_cache_gb == 0 || folder.empty() ? std::string() : folder + "/packed";
+}
+
 engine::EngineOptions engine_options(const ModelOptions& options, const std::string& model) {
   engine::EngineOptions engine;
   engine.model = model;
@@ -181,6 +197,8 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.history = options.history;
   engine.prefix_cache = !options.no_prefix_cache;
   engine.max_sequences = 1;
+  engine.packed_folder = packed_folder(options);
+  engine.packed_disk_bytes = static_cast<size_t>(options.packed_cache_gb) << 30;
   return engine;
 }
 

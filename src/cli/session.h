@@ -15,6 +15,11 @@ namespace godwit::cli {
 // above it, or where it was built.
 Result<std::string> demonstration_model();
 
+// $XDG_CACHE_HOME/godwit or ~/.cache/godwit; empty if there is no home.
+std::string cache_folder();
+// Where packed weights are kept; empty: nowhere.
+std::string packed_folder(const ModelOptions& options);
+
 engine::EngineOptions engine_options(const ModelOptions& options, const std::string& model);
 // Prints the memory plan (on a terminal, or when verbose), then loads.
 Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options);

@@ -108,10 +108,20 @@ Status EngineImpl::load() {
   malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
   pool_ = std::make_unique<ComputePool>(settings_.threads);
   TRY(const Isa isa, isa_from_environment());
-  TRY(model_, model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}));
+  model::LoadOptions load{.packed_folder = options_.packed_folder,
+                          .packed_limit = options_.packed_disk_bytes};
+  const size_t on_disk = settings_.memory.on_disk;
+  if (on_disk > 0) load.experts = model::LoadOptions::Experts::kOnDisk;
+  TRY(model_, model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}, load));
+  if (on_disk > 0) {
+    log_warn("{}: {} MB of experts do not fit into memory and {}", options_.model, on_disk >> 20,
+             model_->weights().experts_on_disk ? "are read from disk when they are chosen: slow"
+                                               : "could not be kept in a file either");
+  }
   info_ = describe(files_, model_->config(), plan, conventions_.chat_template, settings_);
   if (!info_.template_note.empty()) log_warn("{}: {}", options_.model, info_.template_note);
-  if (!plan.note.empty()) log_info("{}: {}", options_.model, plan.note);
+  const std::string& note = model_->weights().note;
+  if (!note.empty()) log_info("{}: {}", options_.model, note);
   if (!options_.cache_folder.empty()) TRY_STATUS(open_store());
   TRY(core_, EngineCore::create({*model_, settings_, conventions_, *tokenizer_, options_, vision_,
                                  turns_, store_.get()}));

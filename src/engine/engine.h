@@ -37,6 +37,8 @@ struct EngineOptions {
   std::string cache_folder;  // prefixes, rows of pictures and turns that survive; empty: nothing is
                              // kept on disk
   size_t cache_disk_bytes = size_t{8} << 30;  // of that folder
+  std::string packed_folder;  // packed weights for the next start; empty: they are not kept
+  size_t packed_disk_bytes = size_t{64} << 30;
 };
 
 // Bytes that one conversation makes resident when it fills the context (memory_plan.h).
@@ -45,6 +47,7 @@ struct MemoryPlan {
          other = 0;
   // What more conversations at once, and prefixes that are kept, may make of the total.
   size_t limit = 0;
+  size_t on_disk = 0;  // experts that stay in a mapped file, because memory is short; not counted
   size_t total() const {
     return weights + kv_pages + snapshots + recurrent + workspace + tokenizer + other;
   }

@@ -80,6 +80,12 @@ MemoryPlan plan_memory(const EngineOptions& options, const Settings& settings,
   plan.workspace = workspace + logits;
   plan.tokenizer = tokenizer_bytes(files);
   plan.other = kProcessBytes;
+  if (const size_t available = available_memory(); weights.expert_bytes > 0 &&
+                                                   !options.packed_folder.empty() &&
+                                                   plan.total() > available && available > 0) {
+    plan.weights -= weights.expert_bytes;
+    plan.on_disk = weights.expert_bytes;
+  }
   plan.limit = plan.total() +
                static_cast<size_t>(settings.pages - one - snapshots) * geometry.page_bytes() +
                static_cast<size_t>(options.max_sequences - 1) * state +

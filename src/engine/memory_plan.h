@@ -5,7 +5,8 @@
 // pages, the snapshots of one question, the recurrent state, scratch, the tokenizer and the program
 // itself. Pages are reserved at the start but become resident when they are first used, so a
 // shorter conversation takes less, and more of them (or prefixes that are kept) take more, up to
-// `limit`. Rows of pictures come on top: their scratch is as large as the largest picture seen.
+// `limit`. Experts that do not fit stay on disk: what of them is in memory is what the system finds
+// room for. Rows of pictures come on top: their scratch is as large as the largest picture seen.
 #pragma once
 
 #include "checkpoint/model_folder.h"

@@ -25,10 +25,16 @@ class PackedMatrix {
   // packed form on all cores.
   static PackedMatrix pack(const Context& context, const tensor::TensorView& weight);
 
+  // The same over tiles as pack() makes them: those given (bytes() of them), or, null, new memory
+  // that somebody fills.
+  static PackedMatrix of(tensor::DType stored_type, int64_t rows, int64_t columns,
+                         std::shared_ptr<std::byte> tiles);
+
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   tensor::DType stored_type() const { return stored_type_; }
   size_t bytes() const { return bytes_; }
+  std::byte* data() const { return data_.get(); }
   explicit operator bool() const { return rows_ > 0; }
   // Decodes rows [first, first + count) to f32 (embedding look-up of tied weights, tests).
   void unpack_rows(int64_t first, int64_t count, float* target) const;

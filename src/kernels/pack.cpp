@@ -329,20 +329,26 @@ float read_packed_plain(PackedLayout layout, const uint8_t* tile, int row, int64
   }
 }
 
-PackedMatrix PackedMatrix::pack(const Context& context, const tensor::TensorView& weight) {
+PackedMatrix PackedMatrix::of(tensor::DType stored_type, int64_t rows, int64_t columns,
+                              std::shared_ptr<std::byte> tiles) {
   PackedMatrix packed;
+  packed.rows_ = rows;
+  packed.columns_ = columns;
+  packed.stored_type_ = stored_type;
+  packed.layout_ = static_cast<int>(packed_layout(stored_type));
+  packed.bytes_ = packed_bytes(stored_type, rows, columns);
+  packed.data_ = tiles ? std::move(tiles) : allocate_weights(packed.bytes_);
+  return packed;
+}
+
+PackedMatrix PackedMatrix::pack(const Context& context, const tensor::TensorView& weight) {
   const PackedLayout layout = packed_layout(weight.dtype);
   const int64_t rows = weight.rows(), columns = weight.columns();
   CHECK(weight.data && rows > 0 && columns > 0);
   const auto row_bytes = tensor::bytes_of(weight.dtype, static_cast<uint64_t>(columns));
   CHECK_MSG(row_bytes.has_value(), "rows of a block format are whole blocks");
   const size_t tile_bytes = packed_tile_bytes(layout, columns);
-  packed.rows_ = rows;
-  packed.columns_ = columns;
-  packed.stored_type_ = weight.dtype;
-  packed.layout_ = static_cast<int>(layout);
-  packed.bytes_ = packed_bytes(weight.dtype, rows, columns);
-  packed.data_ = allocate_weights(packed.bytes_);
+  const PackedMatrix packed = of(weight.dtype, rows, columns, nullptr);
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   context.pool->parallel_for(tiles, [&](int64_t t, int) {
     auto* tile = reinterpret_cast<uint8_t*>(packed.data_.get()) + t * tile_bytes;

@@ -72,6 +72,7 @@ std::vector<std::byte> join_frames(const TensorView& first, const TensorView& se
 
 Result<Binder> Binder::open(const checkpoint::ModelFiles& files, const ModelConfig& config) {
   Binder binder;
+  binder.files_ = &files;
   binder.path_ = files.path;
   binder.gguf_ = files.is_gguf;
   const auto translate = [&](std::string_view name) {
@@ -144,11 +145,18 @@ const TensorView* Binder::take(const std::string& name, const Shape& shape) {
   return &view;
 }
 
-void Binder::pack_later(const TensorView& view, PackedMatrix& target) {
-  plan_.packed_bytes += kernels::packed_bytes(view.dtype, view.rows(), view.columns());
-  loads_.push_back({view, [view, &target](const kernels::Context& context) {
-                      target = PackedMatrix::pack(context, view);
-                      return target.bytes();
+void Binder::pack_later(const TensorView& view, const std::string& name, PackedMatrix& target) {
+  pack_later(view, name, view, target,
+             [view](const kernels::Context& context) { return PackedMatrix::pack(context, view); });
+}
+
+void Binder::pack_later(const TensorView& from, const std::string& name, const TensorView& shape,
+                        PackedMatrix& target, Pack pack) {
+  plan_.packed_bytes += kernels::packed_bytes(shape.dtype, shape.rows(), shape.columns());
+  loads_.push_back({name, from, &target, shape.dtype, shape.rows(), shape.columns(),
+                    name.find(".experts.") != std::string::npos,
+                    [&target, pack = std::move(pack)](const kernels::Context& context) {
+                      target = pack(context);
                     }});
 }
 
@@ -164,7 +172,7 @@ void Binder::stacked(const std::string& name, const Shape& shape, const std::vec
   matrix.shape = shape;
   int64_t first = 0;
   for (const Part& part : parts) {
-    pack_later(rows_of(matrix, first, part.rows), *part.target);
+    pack_later(rows_of(matrix, first, part.rows), fmt::format("{}#{}", name, first), *part.target);
     first += part.rows;
   }
   if (name.find(".experts.") != std::string::npos)
@@ -177,9 +185,9 @@ void Binder::vector(const std::string& name, const Shape& shape, VectorForm form
   if (!view) return;
   plan_.packed_bytes += view->shape.elements() * sizeof(float);
   const VectorForm change = gguf_ ? VectorForm::kPlain : form;
-  loads_.push_back({*view, [view = *view, change, &target](const kernels::Context&) {
+  loads_.push_back({name, *view, &target, DType::kF32, 1, view->shape.elements(), false,
+                    [view = *view, change, &target](const kernels::Context&) {
                       target = to_floats(view, change);
-                      return target.size() * sizeof(float);
                     }});
 }
 
@@ -194,7 +202,7 @@ void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
   const std::string second_name = name + ".1";
   if (!has(second_name)) {
     const TensorView* view = take(name, {rows, 3, 2, patch, patch});
-    if (view) pack_later({view->data, view->dtype, Shape{rows, 6 * values}}, target);
+    if (view) pack_later({view->data, view->dtype, Shape{rows, 6 * values}}, name, target);
     return;
   }
   const TensorView* first = take(name, {rows, 3, patch, patch});
@@ -206,13 +214,12 @@ void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
                                       tensor::dtype_info(second->dtype).name));
     return;
   }
-  plan_.packed_bytes += kernels::packed_bytes(first->dtype, rows, 6 * values);
-  loads_.push_back(
-      {*first, [=, a = *first, b = *second, &target](const kernels::Context& context) {
-         const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
-         target = PackedMatrix::pack(context, {joined.data(), a.dtype, Shape{rows, 6 * values}});
-         return target.bytes();
-       }});
+  const Shape shape{rows, 6 * values};
+  pack_later(*first, name, {nullptr, first->dtype, shape}, target,
+             [=, a = *first, b = *second](const kernels::Context& context) {
+               const std::vector<std::byte> joined = join_frames(a, b, rows * 3, values);
+               return PackedMatrix::pack(context, {joined.data(), a.dtype, shape});
+             });
 }
 
 Result<WeightPlan> Binder::finish() {
@@ -236,14 +243,96 @@ Result<WeightPlan> Binder::finish() {
   return plan_;
 }
 
-size_t Binder::load(const kernels::Context& context) {
-  size_t bytes = 0;
+WeightPlan Binder::load(const kernels::Context& context, const LoadOptions& options) {
+  const bool is_kept = !options.packed_folder.empty() && plan_.packed_bytes >= options.packed_least;
+  const auto place = is_kept ? packed_place(options.packed_folder, *files_, context)
+                             : Result<PackedPlace>(failed("no folder is given for them"));
+  if (place && take_packed(context, *place, options)) return plan_;
+  const Status written =
+      place ? write_packed(context, *place, options) : tl::unexpected<Error>(place.error());
+  const bool wants_disk = options.experts == LoadOptions::Experts::kOnDisk;
+  if (is_kept && !written) note("packed weights are not kept: " + written.error().message);
+  if (wants_disk && written && take_packed(context, *place, options)) {
+    plan_.was_kept = false;
+  } else if (wants_disk || !written) {
+    load_all(context);
+  }
+  return plan_;
+}
+
+void Binder::load_all(const kernels::Context& context) {
   for (const Load& load : loads_) {
-    bytes += load.run(context);
+    load.run(context);
     for (const checkpoint::TensorSource* source : sources_) source->forget(load.from);
   }
-  loads_.clear();
-  return bytes;
+}
+
+bool Binder::take_packed(const kernels::Context& context, const PackedPlace& place,
+                         const LoadOptions& options) {
+  const auto file = PackedFile::open(place.path, place.fingerprint);
+  if (!file) return false;
+  const bool on_disk = options.experts == LoadOptions::Experts::kOnDisk;
+  std::vector<const PackedEntry*> entries, to_check;
+  for (const Load& load : loads_) {
+    const bool is_vector = std::holds_alternative<Vector*>(load.target);
+    const size_t bytes = is_vector ? load.columns * sizeof(float)
+                                   : kernels::packed_bytes(load.dtype, load.rows, load.columns);
+    const PackedEntry* entry = (*file)->find(load.name, load.dtype, load.rows, load.columns);
+    if (!entry || entry->bytes != bytes) return false;
+    entries.push_back(entry);
+    if (on_disk && load.is_expert && !(*file)->is_synced()) to_check.push_back(entry);
+  }
+  if (!(*file)->check(context, to_check)) return false;
+  std::vector<PackedFile::Read> reads;
+  for (size_t i = 0; i < loads_.size(); ++i) {
+    const Load& load = loads_[i];
+    if (auto* const* vector = std::get_if<Vector*>(&load.target)) {
+      (*vector)->resize(load.columns);
+      reads.push_back({entries[i], reinterpret_cast<std::byte*>((*vector)->data())});
+      continue;
+    }
+    PackedMatrix& matrix = *std::get<PackedMatrix*>(load.target);
+    if (on_disk && load.is_expert) {  // nobody writes the tiles of a matrix
+      auto* tiles = const_cast<std::byte*>((*file)->bytes(*entries[i]).data());
+      matrix = PackedMatrix::of(load.dtype, load.rows, load.columns, {*file, tiles});
+    } else {
+      matrix = PackedMatrix::of(load.dtype, load.rows, load.columns, nullptr);
+      reads.push_back({entries[i], matrix.data()});
+    }
+  }
+  if (!(*file)->read(context, reads)) return false;
+  plan_.was_kept = true;
+  plan_.experts_on_disk = on_disk;
+  return true;
+}
+
+// Packs everything into a file; it also stays in memory, unless experts are to stay on disk: then
+// only one tensor at a time is there.
+Status Binder::write_packed(const kernels::Context& context, const PackedPlace& place,
+                            const LoadOptions& options) {
+  const bool on_disk = options.experts == LoadOptions::Experts::kOnDisk;
+  TRY_STATUS(make_packed_room(options.packed_folder, plan_.packed_bytes, options.packed_limit));
+  TRY(auto file, PackedFileWriter::create(place.path, place.fingerprint));
+  Status written;
+  for (const Load& load : loads_) {
+    load.run(context);
+    for (const checkpoint::TensorSource* source : sources_) source->forget(load.from);
+    std::span<const std::byte> bytes;
+    if (auto* const* vector = std::get_if<Vector*>(&load.target)) {
+      bytes = std::as_bytes(std::span(**vector));
+    } else {
+      const PackedMatrix& matrix = *std::get<PackedMatrix*>(load.target);
+      bytes = {matrix.data(), matrix.bytes()};
+    }
+    if (written) written = file.add(context, load.name, load.dtype, load.rows, load.columns, bytes);
+    if (!on_disk) continue;
+    TRY_STATUS(written);
+    if (auto* const* matrix = std::get_if<PackedMatrix*>(&load.target)) **matrix = {};
+  }
+  using Durable = PackedFileWriter::Durable;
+  if (written) written = file.commit(on_disk ? Durable::kNow : Durable::kLater);
+  if (!written) note("packed weights are not kept: " + written.error().message);
+  return {};
 }
 
 }  // namespace godwit::model

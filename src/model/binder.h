@@ -11,12 +11,14 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "checkpoint/model_folder.h"
 #include "kernels/matmul.h"
 #include "model/config.h"
 #include "model/model.h"
+#include "model/packed_file.h"
 #include "model/weights.h"
 
 namespace godwit::model {
@@ -58,8 +60,9 @@ class Binder {
 
   // Everything missing and mismatched in one error; else the plan.
   Result<WeightPlan> finish();
-  // Reads and packs. Returns the bytes of packed matrices and vectors.
-  size_t load(const kernels::Context& context);
+  // Reads and packs, or takes what an earlier start has packed. The plan tells what was done; a
+  // file that cannot be kept is a note.
+  WeightPlan load(const kernels::Context& context, const LoadOptions& options);
 
  private:
   struct Stored {
@@ -71,18 +74,33 @@ class Binder {
   const tensor::TensorView* take(const std::string& name, const tensor::Shape& shape);
   Status add_tensors(const checkpoint::TensorSource& source,
                      const std::function<std::string(std::string_view)>& translate);
-  void pack_later(const tensor::TensorView& view, PackedMatrix& target);
+  using Target = std::variant<PackedMatrix*, Vector*>;
+  using Pack = std::function<PackedMatrix(const kernels::Context&)>;
+  void pack_later(const tensor::TensorView& view, const std::string& name, PackedMatrix& target);
+  void pack_later(const tensor::TensorView& from, const std::string& name,
+                  const tensor::TensorView& shape, PackedMatrix& target, Pack pack);
 
+  const checkpoint::ModelFiles* files_ = nullptr;
   std::string path_;
   bool gguf_ = false;
   std::map<std::string, Stored, std::less<>> tensors_;
-  std::vector<std::string> ignored_;
   std::vector<std::string> missing_, mismatched_;
-  // Reads one tensor, and how many bytes came of it.
+  // One packed matrix or vector: where it comes from, and goes to.
   struct Load {
+    std::string name;
     tensor::TensorView from;
-    std::function<size_t(const kernels::Context&)> run;
+    Target target;
+    tensor::DType dtype;
+    int64_t rows, columns;
+    bool is_expert;
+    std::function<void(const kernels::Context&)> run;
   };
+  void load_all(const kernels::Context& context);
+  // False: there is no such file, or it is not good.
+  bool take_packed(const kernels::Context& context, const PackedPlace& place,
+                   const LoadOptions& options);
+  Status write_packed(const kernels::Context& context, const PackedPlace& place,
+                      const LoadOptions& options);
   std::vector<Load> loads_;
   std::vector<const checkpoint::TensorSource*> sources_;
   WeightPlan plan_;

@@ -52,7 +52,7 @@ Status LoadedModel::bind_and_load(const checkpoint::ModelFiles& files, const Loa
   bind_all(binder, config_, options, decoder_, vision_);
   TRY(plan_, binder.finish());
   source_ = files.is_gguf ? files.gguf.get() : files.tensors.get();
-  plan_.packed_bytes = binder.load(context_);
+  plan_ = binder.load(context_, options);
   return {};
 }
 

@@ -18,6 +18,15 @@ namespace godwit::model {
 struct LoadOptions {
   bool vision = true;    // load the vision tower if the checkpoint has one
   bool drafting = true;  // load the drafting head if there is one
+  // Packed weights are kept in this folder for the next start, which reads them; empty: nowhere.
+  std::string packed_folder;
+  size_t packed_limit = size_t{64} << 30;  // of all files there
+  size_t packed_least = size_t{64} << 20;  // smaller models are packed in no time
+  enum class Experts {
+    kInMemory,
+    kOnDisk,  // they stay in the mapped file, so that a model larger than the memory runs
+  };
+  Experts experts = Experts::kInMemory;
 };
 
 // What a model needs, known from headers alone, before anything is loaded.
@@ -28,6 +37,8 @@ struct WeightPlan {
   size_t mapped_bytes = 0;  // embeddings with a head of their own: rows are read from the file
   size_t expert_bytes = 0;  // of packed_bytes: experts, of which a token reads the chosen ones
   int tensors = 0;
+  bool was_kept = false;         // load(): packed weights of an earlier start were read
+  bool experts_on_disk = false;  // load(): as LoadOptions asked, if it could be done
   std::string note;  // for people: tensors that were not recognised, parts that are absent; empty:
                      // nothing to say
 };

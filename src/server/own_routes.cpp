@@ -66,7 +66,8 @@ Json memory_json(const engine::MemoryPlan& plan) {
                        {"tokenizer", bytes(plan.tokenizer)},
                        {"other", bytes(plan.other)},
                        {"total", bytes(plan.total())},
-                       {"limit", bytes(plan.limit)}});
+                       {"limit", bytes(plan.limit)},
+                       {"on_disk", bytes(plan.on_disk)}});
 }
 
 Json stats_json(const engine::EngineStats& s) {
