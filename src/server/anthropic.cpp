@@ -41,12 +41,12 @@ Status read_system(Fields& fields, std::vector<ChatMessage>& messages) {
   if (system->is_string()) {
     joined = without_billing_line(system->as_string());
   } else if (system->is_array()) {
-    for (size_t i = 0; i < system->items().size(); ++i) {
-      TRY(Fields block, Fields::of(system->items()[i], fmt::format("system[{}]", i)));
+    TRY(auto blocks, fields.find_objects("system"));
+    for (Fields& block : blocks) {
       std::string type = "text";
       TRY_STATUS(block.read("type", type));
       TRY(std::string text, block.require_string("text"));
-      if (i == 0) text = without_billing_line(text);
+      if (&block == &blocks.front()) text = without_billing_line(text);
       if (!text.empty()) joined += (joined.empty() ? "" : "\n\n") + text;
     }
   } else {
@@ -114,9 +114,8 @@ Result<std::vector<ContentPart>> read_parts(Fields& fields, const MediaSource& m
     return parts;
   }
   if (!content->is_array()) return fields.wrong("content", "string or array of blocks");
-  for (size_t i = 0; i < content->items().size(); ++i) {
-    TRY(Fields block,
-        Fields::of(content->items()[i], fmt::format("{}[{}]", fields.path_of("content"), i)));
+  TRY(auto blocks, fields.find_objects("content"));
+  for (Fields& block : blocks) {
     TRY(const std::string type, block.require_string("type"));
     TRY(ContentPart part, read_part_block(block, type, media));
     parts.push_back(std::move(part));
@@ -125,12 +124,12 @@ Result<std::vector<ContentPart>> read_parts(Fields& fields, const MediaSource& m
 }
 
 // A user's turn may hold tool results, which are messages of their own to the template.
-Status read_user_blocks(const Json& content, const std::string& path, const MediaSource& media,
+Status read_user_blocks(Fields& fields, const MediaSource& media,
                         std::vector<ChatMessage>& messages) {
   const auto is_user = [&] { return !messages.empty() && messages.back().content_is_parts; };
   const size_t before = messages.size();
-  for (size_t i = 0; i < content.items().size(); ++i) {
-    TRY(Fields block, Fields::of(content.items()[i], fmt::format("{}[{}]", path, i)));
+  TRY(auto blocks, fields.find_objects("content"));
+  for (Fields& block : blocks) {
     TRY(const std::string type, block.require_string("type"));
     if (type == "tool_result") {
       ChatMessage result;
@@ -184,8 +183,7 @@ Status read_message(const Json& json, const std::string& path, const MediaSource
   const Json* content = fields.find("content");
   if (!content || (!content->is_string() && !content->is_array()))
     return fields.wrong("content", "string or array of blocks");
-  if (content->is_array() && role == "user")
-    return read_user_blocks(*content, fields.path_of("content"), media, messages);
+  if (content->is_array() && role == "user") return read_user_blocks(fields, media, messages);
   ChatMessage message;
   message.role = role;
   if (content->is_string()) {
@@ -193,11 +191,8 @@ Status read_message(const Json& json, const std::string& path, const MediaSource
   } else if (role == "system") {
     TRY(message.content, read_parts(fields, media));
   } else {
-    for (size_t i = 0; i < content->items().size(); ++i) {
-      TRY(Fields block,
-          Fields::of(content->items()[i], fmt::format("{}[{}]", fields.path_of("content"), i)));
-      TRY_STATUS(read_assistant_block(block, message));
-    }
+    TRY(auto blocks, fields.find_objects("content"));
+    for (Fields& block : blocks) TRY_STATUS(read_assistant_block(block, message));
   }
   messages.push_back(std::move(message));
   return {};
@@ -217,9 +212,8 @@ Status read_all_messages(Fields& fields, const MediaSource& media,
 // {name, description, input_schema} → as the templates take them. Tools that Anthropic's own
 // servers would run are left out.
 Status read_messages_tools(Fields& fields, std::vector<Json>& tools) {
-  TRY(const Json* list, fields.find_list("tools"));
-  for (size_t i = 0; list && i < list->items().size(); ++i) {
-    TRY(Fields tool, Fields::of(list->items()[i], fmt::format("tools[{}]", i)));
+  TRY(auto list, fields.find_objects("tools"));
+  for (Fields& tool : list) {
     std::string type = "custom";
     TRY_STATUS(tool.read("type", type));
     if (type != "custom") {

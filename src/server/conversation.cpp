@@ -71,8 +71,7 @@ Status read_content(Fields& fields, ChatMessage& message, const MediaSource& sou
   return {};
 }
 
-Result<text::ToolCall> read_call(const Json& json, const std::string& path) {
-  TRY(Fields fields, Fields::of(json, path));
+Result<text::ToolCall> read_call(Fields& fields) {
   text::ToolCall call;
   TRY_STATUS(fields.read("id", call.id));
   TRY(auto inner, fields.find_object("function"));
@@ -103,10 +102,9 @@ Result<ChatMessage> read_message(const Json& json, const std::string& path,
     if (reasoning && reasoning->is_string() && !message.reasoning_content)
       message.reasoning_content = reasoning->as_string();
   }
-  TRY(const Json* calls, fields.find_list("tool_calls"));
-  for (size_t i = 0; calls && i < calls->items().size(); ++i) {
-    TRY(auto call,
-        read_call(calls->items()[i], fmt::format("{}[{}]", fields.path_of("tool_calls"), i)));
+  TRY(auto calls, fields.find_objects("tool_calls"));
+  for (Fields& said : calls) {
+    TRY(auto call, read_call(said));
     message.tool_calls.push_back(std::move(call));
   }
   TRY_STATUS(fields.read("tool_call_id", message.tool_call_id));

@@ -124,39 +124,14 @@ Status Fields::read(std::string_view key, double& target, double least, double m
   return {};
 }
 
-Status Fields::read(std::string_view key, std::optional<bool>& target) {
-  if (!find(key)) return {};
-  bool truth = false;
-  TRY_STATUS(read(key, truth));
-  target = truth;
-  return {};
-}
-
-Status Fields::read(std::string_view key, std::optional<std::string>& target) {
-  if (!find(key)) return {};
-  std::string text;
-  TRY_STATUS(read(key, text));
-  target = std::move(text);
-  return {};
-}
-
-Status Fields::read(std::string_view key, std::optional<int>& target, int least, int most) {
-  if (!find(key)) return {};
-  int number = 0;
-  TRY_STATUS(read(key, number, least, most));
-  target = number;
-  return {};
-}
-
-Status Fields::read(std::string_view key, std::optional<float>& target, double least, double most) {
-  if (!find(key)) return {};
-  double number = 0;
+Status Fields::read(std::string_view key, float& target, double least, double most) {
+  double number = target;
   TRY_STATUS(read(key, number, least, most));
   target = static_cast<float>(number);
   return {};
 }
 
-Status Fields::read(std::string_view key, std::optional<uint64_t>& target) {
+Status Fields::read(std::string_view key, uint64_t& target) {
   const Json* found = find(key);
   if (!found) return {};
   const auto number = found->as_int64();
@@ -200,6 +175,16 @@ Result<std::optional<Fields>> Fields::find_object(std::string_view key) {
   if (!found) return std::optional<Fields>();
   TRY(Fields fields, Fields::of(*found, path_of(key)));
   return std::optional<Fields>(std::move(fields));
+}
+
+Result<std::vector<Fields>> Fields::find_objects(std::string_view key) {
+  TRY(const Json* list, find_list(key));
+  std::vector<Fields> objects;
+  for (size_t i = 0; list && i < list->items().size(); ++i) {
+    TRY(Fields fields, of(list->items()[i], fmt::format("{}[{}]", path_of(key), i)));
+    objects.push_back(std::move(fields));
+  }
+  return objects;
 }
 
 void Fields::ignore(std::initializer_list<std::string_view> keys) {

@@ -48,11 +48,16 @@ class Fields {
   Status read(std::string_view key, std::string& target);
   Status read(std::string_view key, int& target, int least, int most);
   Status read(std::string_view key, double& target, double least, double most);
-  Status read(std::string_view key, std::optional<bool>& target);
-  Status read(std::string_view key, std::optional<std::string>& target);
-  Status read(std::string_view key, std::optional<int>& target, int least, int most);
-  Status read(std::string_view key, std::optional<float>& target, double least, double most);
-  Status read(std::string_view key, std::optional<uint64_t>& target);  // any integer, also negative
+  Status read(std::string_view key, float& target, double least, double most);
+  Status read(std::string_view key, uint64_t& target);  // any integer, also negative
+  template <class T, class... Limits>
+  Status read(std::string_view key, std::optional<T>& target, Limits... limits) {
+    T found{};
+    if (!find(key)) return {};
+    TRY_STATUS(read(key, found, limits...));
+    target = std::move(found);
+    return {};
+  }
   // A list of strings, or one string alone.
   Status read(std::string_view key, std::vector<std::string>& target);
 
@@ -60,6 +65,9 @@ class Fields {
   // null: absent. Otherwise a list or object.
   Result<const Json*> find_list(std::string_view key);
   Result<std::optional<Fields>> find_object(std::string_view key);
+
+  // The objects of a list; none: absent.
+  Result<std::vector<Fields>> find_objects(std::string_view key);
 
   // "expected X, found Y" at a key.
   tl::unexpected<Error> wrong(std::string_view key, std::string_view expected) const;

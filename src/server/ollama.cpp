@@ -43,10 +43,8 @@ Status read_images(Fields& fields, const MediaSource& media, ChatMessage& messag
 }
 
 Status read_calls(Fields& fields, ChatMessage& message) {
-  TRY(const Json* calls, fields.find_list("tool_calls"));
-  for (size_t i = 0; calls && i < calls->items().size(); ++i) {
-    TRY(Fields call,
-        Fields::of(calls->items()[i], fmt::format("{}[{}]", fields.path_of("tool_calls"), i)));
+  TRY(auto calls, fields.find_objects("tool_calls"));
+  for (Fields& call : calls) {
     TRY(auto function, call.find_object("function"));
     if (!function) return call.wrong("function", "object");
     text::ToolCall read;
@@ -61,9 +59,7 @@ Status read_calls(Fields& fields, ChatMessage& message) {
   return {};
 }
 
-Result<ChatMessage> read_message(const Json& json, const std::string& path,
-                                 const MediaSource& media) {
-  TRY(Fields fields, Fields::of(json, path));
+Result<ChatMessage> read_message(Fields& fields, const MediaSource& media) {
   ChatMessage message;
   TRY(message.role, fields.require_string("role"));
   if (message.role != "system" && message.role != "user" && message.role != "assistant" &&
@@ -140,10 +136,9 @@ Result<OllamaCall> read_chat(const Api& api, std::string_view body) {
   TRY(const Json json, parse_body(body));
   TRY(Fields fields, Fields::of(json, ""));
   OllamaCall call;
-  TRY(const Json* messages, fields.find_list("messages"));
-  for (size_t i = 0; messages && i < messages->items().size(); ++i) {
-    TRY(ChatMessage message,
-        read_message(messages->items()[i], fmt::format("messages[{}]", i), api.media));
+  TRY(auto messages, fields.find_objects("messages"));
+  for (Fields& said : messages) {
+    TRY(ChatMessage message, read_message(said, api.media));
     call.request.messages.push_back(std::move(message));
   }
   if (call.request.messages.empty()) call.load_only = "load";

@@ -75,11 +75,9 @@ class ItemReader {
   Status read_reasoning(Fields& item) {
     std::string thought;
     for (const std::string_view key : {"content", "summary"}) {
-      TRY(const Json* parts, item.find_list(key));
-      if (!thought.empty() || !parts) continue;
-      for (size_t i = 0; i < parts->items().size(); ++i) {
-        TRY(Fields part,
-            Fields::of(parts->items()[i], fmt::format("{}[{}]", item.path_of(key), i)));
+      TRY(auto parts, item.find_objects(key));
+      if (!thought.empty()) continue;
+      for (Fields& part : parts) {
         TRY_STATUS(part.require_string("type"));
         TRY(const std::string text, part.require_string("text"));
         thought += text;
@@ -171,11 +169,9 @@ Status read_input(Fields& fields, const MediaSource& media, ResponsesCall& call)
 // {type: function, name, description, parameters} → as the templates take them. Tools that OpenAI's
 // own servers would run, and those that take free text, are left out.
 Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
-  TRY(const Json* list, fields.find_list("tools"));
-  for (size_t i = 0; list && i < list->items().size(); ++i) {
-    TRY(Fields tool, Fields::of(list->items()[i], fmt::format("tools[{}]", i)));
-    std::string type;
-    TRY(type, tool.require_string("type"));
+  TRY(auto list, fields.find_objects("tools"));
+  for (Fields& tool : list) {
+    TRY(const std::string type, tool.require_string("type"));
     if (type != "function") {
       log_info("{}: {}: a tool of type '{}' is ignored", kRoute, tool.path(), type.substr(0, 40));
       continue;

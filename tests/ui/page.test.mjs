@@ -17,8 +17,10 @@ const scratch = mkdtempSync(join(tmpdir(), 'godwit-ui-'));
 mkdirSync(screenshots, { recursive: true });
 
 let server, browser;
+const serve = (...more) =>
+  start_server(resolve(process.env.GODWIT ?? join(source, 'build/godwit')), join(source, 'models/nano'), more);
 before(async () => {
-  server = await start_server(resolve(process.env.GODWIT ?? join(source, 'build/godwit')), join(source, 'models/nano'));
+  server = await serve();
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
@@ -34,6 +36,7 @@ after(async () => {
 function page_test(name, options, run) {
   test(name, { timeout: 120_000 }, async () => {
     const { width = 1280, height = 820, dark = false, settings = {}, key } = options;
+    const { origin, stop } = key ? await serve('--api-key', key) : { origin: server.origin };
     const context = await browser.newContext({
       viewport: { width, height },
       colorScheme: dark ? 'dark' : 'light',
@@ -50,21 +53,22 @@ function page_test(name, options, run) {
     page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
     page.on('request', (request) => {
       const url = new URL(request.url());
-      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== server.origin) faults.push(`request to ${url}`);
+      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== origin) faults.push(`request to ${url}`);
     });
     await page.addInitScript((defaults) => {
       localStorage.setItem('godwit.defaults', localStorage.getItem('godwit.defaults') ?? JSON.stringify(defaults));
     }, { temperature: 0, thinking: 'off', ...settings });
     try {
-      await page.goto(server.origin);
+      await page.goto(origin);
       await page.waitForSelector('#message');
-      await run(page, faults, key);
+      await run(page, faults);
       assert.deepEqual(faults, []);
     } catch (error) {
       await page.screenshot({ path: join(screenshots, `failed-${name.replace(/\W+/g, '-')}.png`) });
       throw error;
     } finally {
       await context.close();
+      await stop?.();
     }
   });
 }
@@ -372,6 +376,28 @@ page_test('an error of the server is told, and can be tried again', {}, async (p
   await eventually(() => last_answer(page).innerText(), /Dublin/);
   // The browser itself reports the 503.
   assert.equal(faults.filter((fault) => /503/.test(fault)).length, faults.length);
+  faults.length = 0;
+});
+
+page_test('a key is asked for, and kept', { key: 'sk-right' }, async (page, faults) => {
+  const form = page.locator('.key-form');
+  await page.waitForSelector('.key-form');
+  assert.match(await form.innerText(), /asks for an API key/);
+  await shot(page, 'key');
+  await page.fill('#api-key', 'sk-wrong');
+  await page.keyboard.press('Enter');
+  await eventually(() => form.innerText(), /does not take/);
+  await page.fill('#api-key', 'sk-right');
+  await page.click('.key-form button');
+  await eventually(() => form.count(), 0);
+  await ask(page, 'Name the capital of Ireland.');
+  assert.match(await last_answer(page).innerText(), /Dublin/);
+  await page.reload();
+  await page.waitForSelector('.turn.assistant');
+  await ask(page, 'Name the capital of Japan.', 2);
+  assert.equal(await form.count(), 0);
+  // The browser itself reports the two 401.
+  assert.deepEqual(faults.filter((fault) => !/401/.test(fault)), []);
   faults.length = 0;
 });
 

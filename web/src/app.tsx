@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { stop } from './answers';
-import { set_api_key } from './api';
+import { api_key, set_api_key } from './api';
 import { Composer, pick_files, suggest } from './composer';
 import { children, open_calls, path, type Conversation } from './conversation';
 import { Bird, Icon } from './icons';
@@ -230,8 +230,11 @@ function KeyForm() {
         void load_info();
       }}
     >
-      <label for="api-key">This server asks for an API key. It is kept in this browser.</label>
-      <input id="api-key" name="key" type="password" autocomplete="current-password" required />
+      <label for="api-key">
+        {api_key() ? 'The server does not take this API key. ' : 'This server asks for an API key. '}
+        It is kept in this browser.
+      </label>
+      <input id="api-key" name="key" type="password" autocomplete="current-password" required autofocus />
       <button class="button primary">Use it</button>
     </form>
   );
