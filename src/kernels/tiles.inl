@@ -19,14 +19,15 @@
 namespace {
 
 constexpr int kP = V::kParts;
-constexpr size_t kPrefetchBytes =
-    4096;  // ahead in each tile: two tiles cover the latency of memory at full speed
+// Ahead, of all tiles together: what a core can have on its way from memory at full speed. Of 1 to
+// 16 KiB, 8 are the best on Zen 5: 80 GB/s with 4, 90 with 8, 86 with 16.
+constexpr size_t kPrefetchBytes = 8192;
 
-// The kBytes that come kPrefetchBytes after `at` in each of T tiles. Past the end of these tiles
-// come the next ones, T tiles on.
+// The kBytes that come kPrefetchBytes / T after `at` in each of T tiles. Past the end of these
+// tiles come the next ones, T tiles on.
 template <int T, size_t kBytes>
 TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[T], size_t at) {
-  const size_t ahead = at + kPrefetchBytes;
+  const size_t ahead = at + kPrefetchBytes / T;
   const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
   for (int t = 0; t < T; ++t) {
     const uint8_t* first = tiles[t] + place;
