@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <random>
 
 #include "base/cpu.h"
@@ -50,27 +51,67 @@ double median(std::vector<double> values) {
 
 struct PrefillResult {
   int64_t n;
-  double tok_s, gmac_s;
+  double tok_s, gmac_s, share;  // share: of the limit, measured beside it
 };
 struct DecodeResult {
   int64_t n, context;
   int batch;
-  double tok_s, gb_s;
+  double tok_s, gb_s, share;
 };
 struct VisionResult {
   int64_t size, patches;
-  double seconds, gmac_s;
+  double seconds, gmac_s, share;
 };
 struct Results {
   std::string model;
   int threads = 0;
   std::string isa;
-  kernels::MachinePeak machine;
-  double prefill_peak = 0, vision_peak = 0;  // GMAC/s that the types of the weights allow
+  kernels::MachinePeak machine;  // the best of all measurements
   double load_seconds = 0, stored_gb = 0;
   std::vector<PrefillResult> prefill;
   std::vector<DecodeResult> decode;
   std::vector<VisionResult> vision;
+};
+
+// ---- What the machine allows
+// ---------------------------------------------------------------------
+
+enum class Part { kDecoder, kVision };
+
+// The rate that the machine's peaks allow for products with the weights of one part: int8 for block
+// formats, f32 for the others, weighed by their sizes.
+double allowed_rate(const checkpoint::ModelFiles& files, Part part,
+                    const kernels::MachinePeak& peak) {
+  double seconds = 0, products = 0;
+  const auto add = [&](const checkpoint::TensorSource& source, bool only_vision) {
+    for (const std::string& name : source.names()) {
+      const auto contains = [&](const char* what) { return name.find(what) != std::string::npos; };
+      const bool is_vision = only_vision || contains("visual.");
+      if (is_vision != (part == Part::kVision) || contains("embd") || contains("embed") ||
+          contains("mtp.") || contains("nextn."))
+        continue;
+      const tensor::TensorView view = *source.find(name);
+      if (view.shape.rank() < 2 || !tensor::dtype_info(view.dtype).is_weight) continue;
+      const auto n = static_cast<double>(view.shape.elements());
+      products += n;
+      seconds += n / (tensor::is_block_format(view.dtype) ? peak.int8_gmac_s : peak.f32_gmac_s);
+    }
+  };
+  add(files.is_gguf ? *files.gguf : *files.tensors, false);
+  if (files.mmproj) add(*files.mmproj, true);
+  return seconds > 0 ? products / seconds : 0;
+}
+
+// The better of two measurements: what disturbs one lowers it.
+kernels::MachinePeak better(const kernels::MachinePeak& a, const kernels::MachinePeak& b) {
+  return {std::max(a.read_gb_s, b.read_gb_s), std::max(a.int8_gmac_s, b.int8_gmac_s),
+          std::max(a.f32_gmac_s, b.f32_gmac_s)};
+}
+
+// What the machine's limits allow for one kind of work: 10⁹ products or bytes a second.
+using Limit = std::function<double(const kernels::MachinePeak&)>;
+struct Limits {
+  Limit prefill, decode, vision;
 };
 
 // ---- Measuring
@@ -79,10 +120,12 @@ struct Results {
 class ModelBench {
  public:
   ModelBench(const model::Model& model, const kernels::Context& context,
-             const BenchOptions& options, size_t decoder_bytes, tensor::DType kv_type)
+             const BenchOptions& options, const Limits& machine_limits, size_t decoder_bytes,
+             tensor::DType kv_type)
       : model_(model),
-        context_(context),
         options_(options),
+        limits_(machine_limits),
+        meter_(context),
         decoder_bytes_(decoder_bytes),
         geometry_(model.cache_geometry(kv_type, kPageTokens)),
         workspace_(model.make_workspace(limits())),
@@ -91,17 +134,12 @@ class ModelBench {
   PrefillResult prefill(int64_t n) {
     model::PlainMemory memory(geometry_, n);
     run_prompt(memory, std::min(n, kChunk));  // warm-up
-    std::vector<double> rates;
-    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
-      const auto start = Clock::now();
-      run_prompt(memory, n);
-      rates.push_back(static_cast<double>(n) / seconds_since(start));
-    }
     const model::TextConfig& c = model_.config().text;
-    const double rate = median(rates);
-    const double products = static_cast<double>(model::products_per_token(c)) +
-                            static_cast<double>(model::products_per_logit_row(c)) / double(n);
-    return {n, rate, rate * products / 1e9};
+    const double products = static_cast<double>(model::products_per_token(c)) * double(n) +
+                            static_cast<double>(model::products_per_logit_row(c));
+    const auto [seconds, share] =
+        measure(products, limits_.prefill, [&] { run_prompt(memory, n); });
+    return {n, double(n) / seconds, products / seconds / 1e9, share};
   }
 
   DecodeResult decode(int64_t context, int batch) {
@@ -111,16 +149,13 @@ class ModelBench {
       fill(memories.back(), context);
     }
     decode_tokens(memories, context, std::min<int64_t>(4, options_.tokens));  // warm-up
-    std::vector<double> rates;
-    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
-      const auto start = Clock::now();
-      decode_tokens(memories, context, options_.tokens);
-      rates.push_back(static_cast<double>(options_.tokens) / seconds_since(start));
-    }
-    const double steps = median(rates);
-    const double mean_context = static_cast<double>(context) + (options_.tokens + 1) / 2.0;
-    return {options_.tokens, context, batch, steps * batch,
-            steps * bytes_per_step(mean_context, batch) / 1e9};
+    const auto tokens = static_cast<double>(options_.tokens);
+    const double mean_context = static_cast<double>(context) + (tokens + 1) / 2.0;
+    const double bytes = tokens * bytes_per_step(mean_context, batch);
+    const auto [seconds, share] =
+        measure(bytes, limits_.decode, [&] { decode_tokens(memories, context, options_.tokens); });
+    return {options_.tokens,       context, batch, tokens * batch / seconds,
+            bytes / seconds / 1e9, share};
   }
 
   VisionResult vision(int64_t size) {
@@ -133,17 +168,17 @@ class ModelBench {
     std::uniform_real_distribution<float> uniform(-1, 1);
     for (float& pixel : pixels) pixel = uniform(random_);
     const model::VisionGrid grid{1, side, side};
-    std::vector<double> times;
-    for (int repeat = 0; repeat <= options_.repeats; ++repeat) {
-      const auto start = Clock::now();
+    const auto encode = [&] {
       model_.encode_vision({pixels.data(), patches, c.patch_values()}, {&grid, 1}, *workspace_,
                            {merged.data(), rows, H, H});
-      if (repeat > 0) times.push_back(seconds_since(start));  // the first one warms up
-    }
-    const double seconds = median(times);
+    };
+    encode();  // warm-up
     const auto products = static_cast<double>(model::products_per_picture(c, patches));
-    return {size, patches, seconds, products / seconds / 1e9};
+    const auto [seconds, share] = measure(products, limits_.vision, encode);
+    return {size, patches, seconds, products / seconds / 1e9, share};
   }
+
+  const kernels::MachinePeak& machine() const { return best_; }
 
   void trace(int64_t prompt, Trace& prefill, Trace& decode) {
     model::PlainMemory memory(geometry_, prompt + kTracedTokens);
@@ -159,6 +194,32 @@ class ModelBench {
   }
 
  private:
+  struct Measured {
+    double seconds, share;  // medians
+  };
+  // Times `run`, which does so much work (bytes or products); each run lies between two
+  // measurements of the limit that its rate is held against.
+  template <class Run>
+  Measured measure(double work, const Limit& limit, const Run& run) {
+    std::vector<double> times, shares;
+    double before = limit(peak_now());
+    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
+      const auto start = Clock::now();
+      run();
+      times.push_back(seconds_since(start));
+      const double after = limit(peak_now());
+      shares.push_back(work / times.back() / 1e9 / ((before + after) / 2));
+      before = after;
+    }
+    return {median(times), median(shares)};
+  }
+
+  kernels::MachinePeak peak_now() {
+    const kernels::MachinePeak now = meter_.measure();
+    best_ = better(best_, now);
+    return now;
+  }
+
   static int64_t most(const std::vector<int64_t>& values) {
     return values.empty() ? 1 : *std::max_element(values.begin(), values.end());
   }
@@ -261,49 +322,16 @@ class ModelBench {
   }
 
   const model::Model& model_;
-  const kernels::Context& context_;
   const BenchOptions& options_;
+  const Limits& limits_;
+  const kernels::MachinePeakMeter meter_;
+  kernels::MachinePeak best_;
   const size_t decoder_bytes_;
   const cache::CacheGeometry geometry_;
   std::unique_ptr<model::Workspace> workspace_;
   std::vector<float> logits_;
   std::mt19937_64 random_{35};
 };
-
-// ---- What the machine allows
-// ---------------------------------------------------------------------
-
-enum class Part { kDecoder, kVision };
-
-// The rate that the machine's peaks allow for products with the weights of one part: int8 for block
-// formats, f32 for the others, weighed by their sizes.
-double allowed_rate(const checkpoint::ModelFiles& files, Part part,
-                    const kernels::MachinePeak& peak) {
-  double seconds = 0, products = 0;
-  const auto add = [&](const checkpoint::TensorSource& source, bool only_vision) {
-    for (const std::string& name : source.names()) {
-      const auto contains = [&](const char* what) { return name.find(what) != std::string::npos; };
-      const bool is_vision = only_vision || contains("visual.");
-      if (is_vision != (part == Part::kVision) || contains("embd") || contains("embed") ||
-          contains("mtp.") || contains("nextn."))
-        continue;
-      const tensor::TensorView view = *source.find(name);
-      if (view.shape.rank() < 2 || !tensor::dtype_info(view.dtype).is_weight) continue;
-      const auto n = static_cast<double>(view.shape.elements());
-      products += n;
-      seconds += n / (tensor::is_block_format(view.dtype) ? peak.int8_gmac_s : peak.f32_gmac_s);
-    }
-  };
-  add(files.is_gguf ? *files.gguf : *files.tensors, false);
-  if (files.mmproj) add(*files.mmproj, true);
-  return seconds > 0 ? products / seconds : 0;
-}
-
-// The better of two measurements, before and after: what disturbs one lowers it.
-kernels::MachinePeak better(const kernels::MachinePeak& a, const kernels::MachinePeak& b) {
-  return {std::max(a.read_gb_s, b.read_gb_s), std::max(a.int8_gmac_s, b.int8_gmac_s),
-          std::max(a.f32_gmac_s, b.f32_gmac_s)};
-}
 
 // ---- Printing
 // ------------------------------------------------------------------------------------
@@ -313,18 +341,21 @@ void print_json(const Results& r) {
   for (const auto& p : r.prefill)
     prefill.items().push_back(Json::object({{"n", Json::integer(p.n)},
                                             {"tok_s", json_number(p.tok_s)},
-                                            {"gmac_s", json_number(p.gmac_s)}}));
+                                            {"gmac_s", json_number(p.gmac_s)},
+                                            {"share", json_number(p.share)}}));
   for (const auto& d : r.decode)
     decode.items().push_back(Json::object({{"n", Json::integer(d.n)},
                                            {"context", Json::integer(d.context)},
                                            {"batch", Json::integer(d.batch)},
                                            {"tok_s", json_number(d.tok_s)},
-                                           {"gb_s", json_number(d.gb_s)}}));
+                                           {"gb_s", json_number(d.gb_s)},
+                                           {"share", json_number(d.share)}}));
   for (const auto& v : r.vision)
     vision.items().push_back(Json::object({{"size", Json::integer(v.size)},
                                            {"patches", Json::integer(v.patches)},
                                            {"seconds", json_number(v.seconds)},
-                                           {"gmac_s", json_number(v.gmac_s)}}));
+                                           {"gmac_s", json_number(v.gmac_s)},
+                                           {"share", json_number(v.share)}}));
   Json json =
       Json::object({{"model", Json::string(r.model)},
                     {"threads", Json::integer(r.threads)},
@@ -340,29 +371,23 @@ void print_json(const Results& r) {
   fmt::print("{}\n", json.dump());
 }
 
-double percent(double value, double of) { return of > 0 ? 100 * value / of : 0; }
-
 void print_text(const Results& r) {
   fmt::print("model    {}\n", r.model);
   fmt::print("machine  {}, {} threads: reads {:.1f} GB/s, {:.0f} int8 GMAC/s, {:.0f} f32 GMAC/s\n",
              r.isa, r.threads, r.machine.read_gb_s, r.machine.int8_gmac_s, r.machine.f32_gmac_s);
   fmt::print("load     {:.2f} s, {:.2f} GB\n", r.load_seconds, r.stored_gb);
-  if (!r.prefill.empty())
-    fmt::print("\nprefill   tokens              tok/s   GMAC/s   of {:.0f}\n", r.prefill_peak);
+  if (!r.prefill.empty()) fmt::print("\nprefill   tokens              tok/s   GMAC/s   of limit\n");
   for (const auto& p : r.prefill)
     fmt::print("          {:>6} {:>18.1f} {:>8.1f} {:>6.1f} %\n", p.n, p.tok_s, p.gmac_s,
-               percent(p.gmac_s, r.prefill_peak));
-  if (!r.decode.empty())
-    fmt::print("\ndecode    tokens context batch tok/s     GB/s   of {:.1f}\n",
-               r.machine.read_gb_s);
+               100 * p.share);
+  if (!r.decode.empty()) fmt::print("\ndecode    tokens context batch tok/s     GB/s   of limit\n");
   for (const auto& d : r.decode)
     fmt::print("          {:>6} {:>7} {:>5} {:>5.1f} {:>8.2f} {:>6.1f} %\n", d.n, d.context,
-               d.batch, d.tok_s, d.gb_s, percent(d.gb_s, r.machine.read_gb_s));
-  if (!r.vision.empty())
-    fmt::print("\nvision    picture   patches seconds  GMAC/s   of {:.0f}\n", r.vision_peak);
+               d.batch, d.tok_s, d.gb_s, 100 * d.share);
+  if (!r.vision.empty()) fmt::print("\nvision    picture   patches seconds  GMAC/s   of limit\n");
   for (const auto& v : r.vision)
     fmt::print("          {:>4}×{:<4} {:>7} {:>8.3f} {:>7.1f} {:>6.1f} %\n", v.size, v.size,
-               v.patches, v.seconds, v.gmac_s, percent(v.gmac_s, r.vision_peak));
+               v.patches, v.seconds, v.gmac_s, 100 * v.share);
 }
 
 // On standard error, so that --json stays JSON.
@@ -374,7 +399,7 @@ void print_operations(const char* what, const Trace& trace) {
   for (const auto& row : rows) {
     const double s = row.seconds > 0 ? row.seconds : 1e-9;
     fmt::print(stderr, "{:<24} {:>5} {:>9.2f} {:>5.1f} % {:>6.1f} %", row.name, row.calls, 1e3 * s,
-               percent(s, all), percent(row.waited, s));
+               100 * s / all, 100 * row.waited / s);
     if (row.products)
       fmt::print(stderr, " {:>7.1f} {:>7.2f}", row.products / s / 1e9, row.bytes / s / 1e9);
     fmt::print(stderr, "\n");
@@ -448,26 +473,25 @@ Result<int> bench(const BenchOptions& options) {
   ComputePool pool(options.model.threads > 0 ? options.model.threads
                                              : cpu_topology().performance_cores);
   const kernels::Context context{&pool, &kernels::kernel_table(isa)};
-  const auto peak = kernels::measure_machine_peak(context);
 
   TRY(const auto decoder, model::Model::plan(files, {.vision = false, .drafting = false}));
   const auto start = Clock::now();
-  TRY(const auto model, model::Model::load(files, context,
-                                           {.vision = options.image_size > 0,
-                                            .drafting = false,
-                                            .packed_folder = packed_folder(options.model)}));
+  TRY(const auto model,
+      model::Model::load(files, context, {.vision = options.image_size > 0, .drafting = false}));
   Results results;
   results.load_seconds = seconds_since(start);
   results.stored_gb = static_cast<double>(model->weights().stored_bytes) / 1e9;
   results.model = model->config().name;
   results.threads = pool.threads();
   results.isa = isa_name(isa);
-  ModelBench bench(*model, context, options, decoder.packed_bytes,
+  const Limits limits{
+      .prefill = [&](const auto& peak) { return allowed_rate(files, Part::kDecoder, peak); },
+      .decode = [](const auto& peak) { return peak.read_gb_s; },
+      .vision = [&](const auto& peak) { return allowed_rate(files, Part::kVision, peak); }};
+  ModelBench bench(*model, context, options, limits, decoder.packed_bytes,
                    kv_type_of(options.model.kv_type));
   results = measure(options, bench, std::move(results));
-  results.machine = better(peak, kernels::measure_machine_peak(context));
-  results.prefill_peak = allowed_rate(files, Part::kDecoder, results.machine);
-  results.vision_peak = allowed_rate(files, Part::kVision, results.machine);
+  results.machine = bench.machine();
   options.json ? print_json(results) : print_text(results);
   if (options.trace.empty()) return kDone;
   Trace prefill, decode;

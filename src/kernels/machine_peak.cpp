@@ -13,26 +13,21 @@ namespace {
 
 constexpr int64_t kReadBytes = int64_t{256} << 20;  // larger than any last-level cache in our reach
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
-constexpr int kRepeats = 7;
+constexpr int kRepeats = 4;
 constexpr double kPieceSeconds = 0.002;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double best_read(const Context& context) {
-  tensor::AlignedBuffer<unsigned char> bytes(kReadBytes);
-  const auto each_piece = [&](auto work) {
-    context.pool->parallel_for(kReadBytes / kPieceBytes,
-                               [&](int64_t i, int) { work(bytes.data() + i * kPieceBytes); });
-  };
-  each_piece([](unsigned char* piece) { std::memset(piece, 1, kPieceBytes); });
+double best_read(const Context& context, const unsigned char* bytes) {
   std::atomic<uint64_t> result{0};
   double best = 0;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
-    each_piece(
-        [&](unsigned char* piece) { result ^= context.table->read_xor(piece, kPieceBytes); });
+    context.pool->parallel_for(kReadBytes / kPieceBytes, [&](int64_t i, int) {
+      result ^= context.table->read_xor(bytes + i * kPieceBytes, kPieceBytes);
+    });
     best = std::max(best, kReadBytes / seconds_since(start) / 1e9);
   }
   return best;
@@ -60,16 +55,22 @@ double best_products(const Context& context, const Run& run) {
 
 }  // namespace
 
-MachinePeak measure_machine_peak(const Context& context) {
-  MachinePeak peak;
-  peak.read_gb_s = best_read(context);
-  peak.int8_gmac_s = best_products(context, [&](int64_t rounds) {
-    int32_t total;
-    return context.table->multiply_int8(rounds, &total);
+MachinePeakMeter::MachinePeakMeter(const Context& context) : context_(context), bytes_(kReadBytes) {
+  context.pool->parallel_for(kReadBytes / kPieceBytes, [&](int64_t i, int) {
+    std::memset(bytes_.data() + i * kPieceBytes, 1, kPieceBytes);
   });
-  peak.f32_gmac_s = best_products(context, [&](int64_t rounds) {
+}
+
+MachinePeak MachinePeakMeter::measure() const {
+  MachinePeak peak;
+  peak.read_gb_s = best_read(context_, bytes_.data());
+  peak.int8_gmac_s = best_products(context_, [&](int64_t rounds) {
+    int32_t total;
+    return context_.table->multiply_int8(rounds, &total);
+  });
+  peak.f32_gmac_s = best_products(context_, [&](int64_t rounds) {
     float total;
-    return context.table->multiply_f32(rounds, &total);
+    return context_.table->multiply_f32(rounds, &total);
   });
   return peak;
 }

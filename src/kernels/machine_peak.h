@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/context.h"
+#include "tensor/view.h"
 
 namespace godwit::kernels {
 
@@ -11,8 +12,16 @@ struct MachinePeak {
   double f32_gmac_s = 0;
 };
 
-// Takes about half a second. Other work on the machine lowers the figures: measure in the same run
-// as what is compared.
-MachinePeak measure_machine_peak(const Context& context);
+// Neighbours on a shared machine move these limits by a factor of two within minutes: measure
+// before and after each thing that is compared.
+class MachinePeakMeter {
+ public:
+  explicit MachinePeakMeter(const Context& context);
+  MachinePeak measure() const;  // the best of several; about 0.1 s
+
+ private:
+  const Context& context_;
+  tensor::AlignedBuffer<unsigned char> bytes_;  // to be read
+};
 
 }  // namespace godwit::kernels

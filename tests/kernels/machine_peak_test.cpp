@@ -58,7 +58,8 @@ INSTANTIATE_TEST_SUITE_P(Isa, MachinePeakTest, testing::ValuesIn(every_isa_here(
 
 TEST(MachinePeak, FiguresAreThoseOfAMachine) {
   ComputePool pool(2);
-  const MachinePeak peak = measure_machine_peak({&pool, &kernel_table(best_isa())});
+  const Context context{&pool, &kernel_table(best_isa())};
+  const MachinePeak peak = MachinePeakMeter(context).measure();
   EXPECT_GT(peak.read_gb_s, 0.1);
   EXPECT_LT(peak.read_gb_s, 10000);
   EXPECT_GT(peak.int8_gmac_s, 0.1);
