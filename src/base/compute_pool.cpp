@@ -45,7 +45,7 @@ int64_t ComputePool::Range::take_last() {
   return -1;
 }
 
-ComputePool::ComputePool(int threads) {
+ComputePool::ComputePool(int threads) : in_use_(threads) {
   CHECK(threads >= 1);
   ranges_ = std::make_unique<Range[]>(threads);
   workers_.reserve(threads - 1);
@@ -59,12 +59,25 @@ ComputePool::~ComputePool() {
     stopping_.store(true);
   }
   wake_.notify_all();
+  join_in_.notify_all();
   for (auto& worker : workers_) worker.join();
+}
+
+void ComputePool::use(int count) {
+  CHECK(count >= 1 && count <= threads());
+  if (in_use_.load() == count) return;
+  {
+    std::lock_guard lock(mutex_);
+    in_use_.store(count);
+  }
+  wake_.notify_all();
+  join_in_.notify_all();
 }
 
 void ComputePool::parallel_for(int64_t n, FunctionRef<void(int64_t, int)> task) {
   if (n <= 0) return;
-  if (workers_.empty() || n == 1) {
+  const int64_t count = in_use_.load();
+  if (count == 1 || n == 1) {
     for (int64_t i = 0; i < n; ++i) task(i, 0);
     return;
   }
@@ -72,7 +85,7 @@ void ComputePool::parallel_for(int64_t n, FunctionRef<void(int64_t, int)> task) 
   // Nobody reads this without having taken a task, and all tasks of the last call are done.
   task_ = &task;
   done_.store(0, std::memory_order_relaxed);
-  for (int64_t w = 0, count = threads(); w < count; ++w) {
+  for (int64_t w = 0; w < count; ++w) {
     const uint64_t begin = n * w / count, end = n * (w + 1) / count;
     ranges_[w].begin_end.store(begin << 32 | end, std::memory_order_release);
   }
@@ -111,12 +124,20 @@ void ComputePool::take_tasks(int worker) {
 void ComputePool::work(int worker) {
   uint64_t seen = 0;
   while (!stopping_.load()) {
+    if (worker >= in_use_.load()) {
+      std::unique_lock lock(mutex_);
+      join_in_.wait(lock, [&] { return stopping_.load() || worker < in_use_.load(); });
+      seen = calls_.load() - 1;  // a call may be under way: there is no harm in looking
+      continue;
+    }
     for (int spin = 0; calls_.load(std::memory_order_acquire) == seen && spin < kSpins; ++spin)
       relax();
     if (calls_.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(mutex_);
       parked_.fetch_add(1);
-      wake_.wait(lock, [&] { return stopping_.load() || calls_.load() != seen; });
+      wake_.wait(lock, [&] {
+        return stopping_.load() || calls_.load() != seen || worker >= in_use_.load();
+      });
       parked_.fetch_sub(1);
     }
     seen = calls_.load(std::memory_order_acquire);

@@ -34,6 +34,8 @@ class ComputePool {
   ComputePool& operator=(const ComputePool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // The calls that follow are shared by so many threads, 1 to threads(); the others sleep.
+  void use(int threads);
 
   // Calls task(i, worker) for i in [0, n), worker in [0, threads()); returns when all are done.
   void parallel_for(int64_t n, FunctionRef<void(int64_t i, int worker)> task);
@@ -56,8 +58,9 @@ class ComputePool {
   alignas(64) std::atomic<uint64_t> calls_{0};  // of parallel_for: workers wait for the next
   alignas(64) std::atomic<int64_t> done_{0};    // tasks that are finished
   const FunctionRef<void(int64_t, int)>* task_ = nullptr;
+  std::atomic<int> in_use_;  // workers below this number take part
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, join_in_;
   std::atomic<int> parked_{0};
   std::atomic<bool> stopping_{false};
 };

@@ -39,7 +39,7 @@ Result<int> run(const RunOptions& options) {
   TRY(const auto answer, show_answer(*engine, std::move(request),
                                      options.answer.show_thinking ? ThinkingDisplay::kDimmed
                                                                   : ThinkingDisplay::kHidden));
-  if (options.model.verbose)
+  if (options.model.verbose || engine->info().memory.on_disk > 0)
     fmt::print(stderr, "godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
   if (answer.done.finish == engine::FinishReason::kLength && stderr_is_terminal())
     fmt::print(stderr, "godwit: the answer was cut at {} tokens\n",

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/mapped_file.h"
 #include "kernels/matmul.h"
 #include "model/mixers.h"
 
@@ -58,6 +59,31 @@ void group_by_expert(const MoeScratch& s, int64_t n, int per_token) {
   s.first[0] = 0;
 }
 
+// Asks for the weights of the next few chosen experts, where they are on disk: they come while
+// others are computed.
+class Fetcher {
+ public:
+  Fetcher(const MoeWeights& w, const MoeScratch& s) : w_(w), s_(s) {}
+  void next_expert() {
+    if (!w_.on_disk) return;
+    for (; asked_ - done_ < kAhead && next_ < w_.experts.size(); ++next_) {
+      if (s_.first[next_] == s_.first[next_ + 1]) continue;
+      const MlpWeights& e = w_.experts[next_];
+      for (const auto* m : {&e.gate_proj, &e.up_proj, &e.down_proj})
+        will_need({m->data(), m->bytes()});
+      ++asked_;
+    }
+    ++done_;
+  }
+
+ private:
+  static constexpr int kAhead = 8;
+  const MoeWeights& w_;
+  const MoeScratch& s_;
+  size_t next_ = 0;
+  int asked_ = 0, done_ = 0;
+};
+
 // out += its shared expert, scaled by a sigmoid of its own.
 void add_shared_expert(const Step& step, const MoeWeights& w, const LayerWeights& layer,
                        ConstMatrixView x, const MoeScratch& s, MatrixView out) {
@@ -104,10 +130,12 @@ void feed_forward(const Step& step, const MoeWeights& w, const LayerWeights& lay
   group_by_expert(s, x.rows, c.experts_per_token);
 
   for (int64_t t = 0; t < out.rows; ++t) std::fill_n(out.row(t), out.columns, 0.0f);
+  Fetcher fetcher(w, s);
   for (int e = 0; e < c.experts; ++e) {
     const int32_t first = s.first[e];
     const int64_t count = s.first[e + 1] - first;
     if (count == 0) continue;
+    fetcher.next_expert();
     for (int64_t i = 0; i < count; ++i) {
       std::memcpy(s.x.row(i), x.row(s.token[first + i]), x.columns * sizeof(float));
     }

@@ -46,6 +46,7 @@ struct MoeWeights {
   std::vector<MlpWeights> experts;  // however they are stored: stacked, fused or one by one
   MlpWeights shared_expert;
   PackedMatrix shared_expert_gate;  // [1, H]
+  bool on_disk = false;             // experts are in a mapped file, not all of it in memory
 };
 
 struct LayerWeights {

@@ -35,6 +35,28 @@ TEST(ComputePool, ManyShortCallsInARow) {
   EXPECT_EQ(sum.load(), 20000 * 3);
 }
 
+TEST(ComputePool, FewerThreadsMayBeUsed) {
+  ComputePool pool(4);
+  std::atomic<int64_t> sum{0};
+  for (int call = 0; call < 4000; ++call) {
+    pool.use(1 + call * 7 % 4);
+    pool.parallel_for(5, [&](int64_t i, int) { sum.fetch_add(i); });
+  }
+  EXPECT_EQ(sum.load(), 4000 * 10);
+  EXPECT_EQ(pool.threads(), 4);
+  // Those that are not used fall asleep, and run no task from then on.
+  pool.use(2);
+  int outside = 1;
+  for (int round = 0; round < 500 && outside > 0; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::atomic<int> found{0};
+    for (int call = 0; call < 200; ++call)
+      pool.parallel_for(8, [&](int64_t, int worker) { found += worker >= 2; });
+    outside = found.load();
+  }
+  EXPECT_EQ(outside, 0);
+}
+
 TEST(ComputePool, WakesAfterParking) {
   ComputePool pool(3);
   for (int round = 0; round < 5; ++round) {
