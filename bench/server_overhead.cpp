@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <semaphore>
 #include <thread>
 
 #include "base/check.h"
@@ -22,14 +24,7 @@ using Seconds = std::chrono::duration<double>;
 
 const std::string kQuestion = "Tell me about the sea.";
 
-// Of one answer: seconds to the first token, and tokens.
-struct Run {
-  double first = 0;
-  int tokens = 0;
-};
-
-Run ask_engine(engine::Engine& engine, int tokens) {
-  const auto begin = Clock::now();
+std::shared_ptr<engine::Generation> submit(engine::Engine& engine, int tokens) {
   engine::GenerationRequest request;
   request.messages.emplace_back();
   request.messages.back().role = "user";
@@ -39,18 +34,54 @@ Run ask_engine(engine::Engine& engine, int tokens) {
   request.thinking = engine::Thinking::kOff;
   request.max_tokens = tokens;
   request.ignore_end = true;
-  const auto generation = engine.submit(std::move(request));
+  auto generation = engine.submit(std::move(request));
   CHECK(generation);
-  Run run;
-  while (const auto event = (*generation)->next()) {
-    if (event->kind == Event::Kind::kContent && run.first == 0)
-      run.first = Seconds(Clock::now() - begin).count();
-    if (event->kind == Event::Kind::kDone) run.tokens = event->usage.completion_tokens;
-  }
-  return run;
+  return std::move(*generation);
 }
 
-Run ask_server(Client& client, int tokens) {
+// Seconds to the first token of one answer.
+double engine_first(engine::Engine& engine) {
+  const auto begin = Clock::now();
+  const auto generation = submit(engine, 2);
+  double first = 0;
+  while (const auto event = generation->next()) {
+    if (event->kind == Event::Kind::kContent && first == 0)
+      first = Seconds(Clock::now() - begin).count();
+  }
+  return first;
+}
+
+// Tokens per second of several answers at once, drained by one thread, as the server does.
+double engine_speed(engine::Engine& engine, int streams, int tokens) {
+  const auto begin = Clock::now();
+  std::counting_semaphore<> bell(0);
+  std::atomic<bool> rung{false};
+  std::vector<std::shared_ptr<engine::Generation>> running;
+  for (int i = 0; i < streams; ++i) {
+    running.push_back(submit(engine, tokens));
+    running.back()->on_event([&] {
+      if (!rung.exchange(true)) bell.release();
+    });
+  }
+  int sum = 0;
+  while (!running.empty()) {
+    bell.acquire();
+    rung = false;
+    std::erase_if(running, [&](const auto& generation) {
+      while (const auto event = generation->poll()) {
+        if (event->kind != Event::Kind::kDone) continue;
+        sum += event->usage.completion_tokens;
+        generation->on_event({});
+        return true;
+      }
+      return false;
+    });
+  }
+  return sum / Seconds(Clock::now() - begin).count();
+}
+
+// The same over HTTP.
+double server_first(Client& client, int tokens) {
   const auto begin = Clock::now();
   const std::string body = fmt::format(
       R"({{"messages":[{{"role":"user","content":"{}"}}],"temperature":0,"enable_thinking":false,)"
@@ -61,27 +92,22 @@ Run ask_server(Client& client, int tokens) {
       body.size(), body));
   // The first chunk tells the role; the second has the first token's text.
   CHECK(client.wait_for("\"content\":\"\"") && client.wait_for("\"delta\":{\"content\":"));
-  Run run{Seconds(Clock::now() - begin).count(), tokens};
+  const double first = Seconds(Clock::now() - begin).count();
   CHECK(client.read().complete);
-  return run;
+  return first;
+}
+
+double server_speed(const std::vector<std::unique_ptr<Client>>& clients, int tokens) {
+  const auto begin = Clock::now();
+  std::vector<std::thread> threads;
+  for (const auto& client : clients) threads.emplace_back([&] { server_first(*client, tokens); });
+  for (std::thread& thread : threads) thread.join();
+  return static_cast<double>(clients.size()) * tokens / Seconds(Clock::now() - begin).count();
 }
 
 double median(std::vector<double> list) {
   std::sort(list.begin(), list.end());
   return list[list.size() / 2];
-}
-
-// Tokens per second of `streams` answers at once.
-template <class Ask>
-double speed(int streams, const Ask& ask) {
-  const auto begin = Clock::now();
-  std::vector<std::thread> threads;
-  std::vector<int> tokens(streams, 0);
-  for (int i = 0; i < streams; ++i) threads.emplace_back([&, i] { tokens[i] = ask(i).tokens; });
-  for (std::thread& thread : threads) thread.join();
-  int sum = 0;
-  for (const int n : tokens) sum += n;
-  return sum / Seconds(Clock::now() - begin).count();
 }
 
 int run(const std::string& model, int streams, int tokens, int rounds) {
@@ -103,12 +129,12 @@ int run(const std::string& model, int streams, int tokens, int rounds) {
   for (int i = 0; i < streams; ++i)
     clients.push_back(std::make_unique<Client>((*server)->bound_port()));
 
-  ask_engine(*use->engine, 2);
-  ask_server(*clients[0], 2);
+  engine_first(*use->engine);
+  server_first(*clients[0], 2);
   std::vector<double> direct, served, added;
   for (int i = 0; i < 20 * rounds; ++i) {
-    direct.push_back(ask_engine(*use->engine, 2).first * 1e3);
-    served.push_back(ask_server(*clients[0], 2).first * 1e3);
+    direct.push_back(engine_first(*use->engine) * 1e3);
+    served.push_back(server_first(*clients[0], 2) * 1e3);
     added.push_back(served.back() - direct.back());
   }
   fmt::print("first token: {:.3f} ms over engine.h, {:.3f} ms over HTTP; {:+.3f} ms\n",
@@ -116,12 +142,16 @@ int run(const std::string& model, int streams, int tokens, int rounds) {
 
   std::vector<double> engine_speeds, server_speeds, losses;
   for (int i = 0; i < rounds; ++i) {
-    engine_speeds.push_back(speed(streams, [&](int) { return ask_engine(*use->engine, tokens); }));
-    server_speeds.push_back(speed(streams, [&](int c) { return ask_server(*clients[c], tokens); }));
+    engine_speeds.push_back(engine_speed(*use->engine, streams, tokens));
+    server_speeds.push_back(server_speed(clients, tokens));
     losses.push_back(100 * (1 - server_speeds.back() / engine_speeds.back()));
   }
-  fmt::print("{} streams: {:.1f} tokens/s over engine.h, {:.1f} over HTTP; {:.2f} % lost\n",
-             streams, median(engine_speeds), median(server_speeds), median(losses));
+  const double micros = 1e6 * (1 / median(server_speeds) - 1 / median(engine_speeds));
+  fmt::print(
+      "{} streams: {:.1f} tokens/s over engine.h, {:.1f} over HTTP with its clients; {:.2f} % "
+      "lost, "
+      "{:.1f} us a token\n",
+      streams, median(engine_speeds), median(server_speeds), median(losses), micros);
   clients.clear();
   (*server)->stop();
   serving.join();

@@ -24,6 +24,7 @@ export class ApiError extends Error {
 export interface MemoryPlan {
   weights: number;
   kv_pages: number;
+  snapshots: number;
   recurrent: number;
   workspace: number;
   tokenizer: number;
@@ -50,7 +51,8 @@ export interface EngineInfo {
   memory: MemoryPlan;
   stats: Record<
     | 'requests' | 'running' | 'waiting' | 'prompt_tokens' | 'reused_tokens' | 'generated_tokens'
-    | 'pages_total' | 'pages_used' | 'snapshots' | 'snapshot_bytes' | 'prefill_seconds' | 'decode_seconds',
+    | 'pages_total' | 'pages_used' | 'snapshots' | 'snapshot_bytes'
+    | 'reuse_whole' | 'reuse_unknown' | 'reuse_diverged' | 'reuse_no_snapshot' | 'prefill_seconds' | 'decode_seconds',
     number
   >;
 }

@@ -51,7 +51,7 @@ export function App() {
 }
 
 function TopBar() {
-  const { view, settings_open, info, info_error } = use_state();
+  const { view, settings_open, info, info_error, needs_key } = use_state();
   const conversation = current_conversation();
   const title = view === 'machine' ? 'Model and machine' : conversation?.title || 'New conversation';
   useEffect(() => {
@@ -79,7 +79,7 @@ function TopBar() {
       </h1>
       <a class={`model${info_error ? ' down' : ''}`} href="#machine" title={info_error || 'Model and machine'}>
         <span class="light" aria-hidden="true" />
-        {info_error ? 'not reachable' : model || '…'}
+        {needs_key ? 'key needed' : info_error ? 'not reachable' : model || '…'}
       </a>
       {view === 'chat' && (
         <button
@@ -234,7 +234,7 @@ function KeyForm() {
         {api_key() ? 'The server does not take this API key. ' : 'This server asks for an API key. '}
         It is kept in this browser.
       </label>
-      <input id="api-key" name="key" type="password" autocomplete="current-password" required autofocus />
+      <input id="api-key" name="key" type="password" autocomplete="current-password" required ref={(input) => input?.focus()} />
       <button class="button primary">Use it</button>
     </form>
   );

@@ -83,6 +83,7 @@ function Fact({ name, value, wide }: { name: string; value: string; wide?: boole
 const PARTS: [keyof MemoryPlan, string][] = [
   ['weights', 'weights'],
   ['kv_pages', 'attention pages'],
+  ['snapshots', 'snapshots'],
   ['recurrent', 'recurrent states'],
   ['workspace', 'workspace'],
   ['tokenizer', 'tokenizer'],
@@ -125,6 +126,8 @@ function Activity({ stats }: { stats: EngineInfo['stats'] }) {
         <Fact name="generated" value={`${number(stats.generated_tokens)} tokens`} />
         <Fact name="pages in use" value={`${number(stats.pages_used)} of ${number(stats.pages_total)}`} />
         <Fact name="snapshots" value={`${number(stats.snapshots)}, ${bytes(stats.snapshot_bytes)}`} />
+        <Fact name="prompts reused" value={`${number(stats.reuse_whole)} whole, ${number(stats.reuse_diverged)} in part`} />
+        <Fact name="not reused" value={`${number(stats.reuse_unknown)} new, ${number(stats.reuse_no_snapshot)} without a snapshot`} />
       </dl>
     </section>
   );
