@@ -89,31 +89,36 @@ bool PrefixFiles::unpack(const Bytes& body, std::span<const Key> keys,
   return true;
 }
 
-void PrefixFiles::spill(std::span<const Key> keys, std::span<const int64_t> positions) {
+size_t PrefixFiles::spill(std::span<const Key> keys, std::span<const int64_t> positions,
+                          size_t from) {
   const auto hashes = chain_hashes(keys);
   Hash128 parent;
   int64_t parent_position = 0;
-  for (int64_t position : positions) {
+  for (size_t i = 0; i < positions.size(); ++i) {
+    const int64_t position = positions[i];
     const Hash128& key = hashes[position];
     if (position <= parent_position) continue;
-    if (!store_.contains(RecordKind::kPrefix, key)) {
-      std::vector<PageId> pages;
-      Snapshot snapshot;
-      if (!tree_.get(keys.first(position), pages, snapshot)) continue;
-      Record record{RecordKind::kPrefix, key, {parent, position, parent_position, {}}, {}, {}};
-      record.body = pack(keys, pages, parent_position, position);
-      record.tail = Bytes(block_floats(geometry_) * sizeof(float));
-      size_t at = 0;
-      for (PageId page : snapshot.pages) {
-        const size_t n = std::min(record.tail.size() - at, pool_.page_bytes());
-        std::memcpy(record.tail.data() + at, pool_.data(page), n);
-        at += n;
-      }
-      store_.put(std::move(record));
+    if (store_.contains(RecordKind::kPrefix, key)) {
+      parent = key;
+      parent_position = position;
+      continue;
     }
-    parent = key;
-    parent_position = position;
+    std::vector<PageId> pages;
+    Snapshot snapshot;
+    if (i < from || !tree_.get(keys.first(position), pages, snapshot)) continue;
+    Record record{RecordKind::kPrefix, key, {parent, position, parent_position, {}}, {}, {}};
+    record.body = pack(keys, pages, parent_position, position);
+    record.tail = Bytes(block_floats(geometry_) * sizeof(float));
+    size_t at = 0;
+    for (PageId page : snapshot.pages) {
+      const size_t n = std::min(record.tail.size() - at, pool_.page_bytes());
+      std::memcpy(record.tail.data() + at, pool_.data(page), n);
+      at += n;
+    }
+    store_.put(std::move(record));
+    return i + 1;
   }
+  return positions.size();
 }
 
 std::vector<PrefixFiles::Link> PrefixFiles::longest_chain(const std::vector<Hash128>& hashes,

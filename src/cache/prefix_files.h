@@ -28,8 +28,9 @@ class PrefixFiles {
   PrefixFiles(const CacheGeometry& geometry, PagePool& pool, PrefixTree& tree, DiskStore& store)
       : geometry_(geometry), pool_(pool), tree_(tree), store_(store) {}
 
-  // Writes the snapshots that the tree has at these rising positions, if they are not on disk.
-  void spill(std::span<const Key> keys, std::span<const int64_t> positions);
+  // Writes the next of the snapshots that the tree has at these rising positions, beginning with
+  // positions[from], if it is not on disk. The index to go on from; positions.size(): all is done.
+  size_t spill(std::span<const Key> keys, std::span<const int64_t> positions, size_t from);
   // Brings the longest prefix on disk that is longer than what the tree has into the tree. The new
   // position, 0 if none.
   int64_t restore(std::span<const Key> keys, int64_t limit);

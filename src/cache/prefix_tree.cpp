@@ -1,7 +1,6 @@
 #include "cache/prefix_tree.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/check.h"
@@ -309,7 +308,7 @@ void PrefixTree::clear() {
 }
 
 void PrefixTree::verify(const std::function<int(PageId)>& other_references) const {
-  std::map<PageId, int> held;
+  std::vector<int> held(pool_.total());
   int64_t entries = 0;
   visit_nodes(*root_, [&](const Node& node) {
     ++held[node.page];
@@ -328,9 +327,7 @@ void PrefixTree::verify(const std::function<int(PageId)>& other_references) cons
   CHECK(entries == snapshots_);
   int64_t used = 0;
   for (PageId page = 0; page < pool_.total(); ++page) {
-    const auto found = held.find(page);
-    CHECK(pool_.references(page) ==
-          (found == held.end() ? 0 : found->second) + other_references(page));
+    CHECK(pool_.references(page) == held[page] + other_references(page));
     used += pool_.references(page) > 0;
   }
   CHECK(used == pool_.used());

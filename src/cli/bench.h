@@ -12,6 +12,9 @@ namespace godwit::cli {
 // Conversations of many turns (bench_turns.cpp).
 Result<int> bench_turns(const BenchOptions& options, const std::string& path);
 
+// What verifying and taking back drafts costs (bench_undo.cpp).
+Result<int> bench_undo(const BenchOptions& options, const std::string& path);
+
 tensor::DType kv_type_of(const std::string& name);
 checkpoint::Json json_number(double value);  // three decimals
 

@@ -1,6 +1,7 @@
 // godwit chat: a conversation in the terminal. Ctrl-C stops the answer, not the program.
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "cli/line_reader.h"
@@ -230,9 +231,26 @@ class Chat {
   std::optional<engine::Event> last_;
 };
 
+// Where what was computed is kept, so that a document, a picture or the same system message is read
+// once over all chats. Empty: there is no such place, and the chat goes on without.
+std::string conversations_folder() {
+  const std::string caches = cache_folder(), folder = caches + "/conversations";
+  std::error_code error;
+  if (caches.empty()) return {};
+  std::filesystem::create_directories(folder, error);
+  if (!error)
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);  // private
+  if (error)
+    fmt::print(stderr, "godwit: {}: {}: nothing is kept on disk\n", folder, error.message());
+  return error ? std::string() : folder;
+}
+
 Result<int> chat(const ChatOptions& options) {
   TRY(auto request, request_from(options.answer));
-  TRY(const auto engine, open_engine(options.model));
+  ModelOptions model = options.model;
+  if (!options.no_disk_cache && !model.no_prefix_cache)
+    model.conversations = conversations_folder();
+  TRY(const auto engine, open_engine(model));
   if (stdin_is_terminal() && stderr_is_terminal()) {
     const auto& info = engine->info();
     fmt::print(stderr, "{} · {} threads, {} · /help lists the commands\n", info.name, info.threads,

@@ -17,6 +17,7 @@ constexpr int kDone = 0, kWorkFailed = 1, kWrongCall = 2, kInterrupted = 130;
 // What every command that loads a model takes.
 struct ModelOptions {
   std::string model, mmproj;  // empty model: the demonstration model
+  std::string conversations;  // folder that keeps what was computed; empty: nothing is kept
   int threads = 0;
   int64_t context = 0;
   std::string kv_type = "f16";
@@ -51,6 +52,7 @@ struct ChatOptions {
   ModelOptions model;
   AnswerOptions answer;
   std::string history_file;
+  bool no_disk_cache = false;
 };
 int chat_command(const ChatOptions& options);
 
@@ -69,6 +71,7 @@ struct BenchOptions {
   std::string trace;             // file
   int turns = 0;                 // > 0: conversations of so many turns instead
   int64_t conversation = 12288;  // tokens of such a one
+  bool undo = false;             // costs of verifying and taking back drafts instead
   bool json = false;
 };
 int bench_command(const BenchOptions& options);

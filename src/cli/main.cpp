@@ -155,6 +155,8 @@ class Program {
     add_answer_flags(*sub, chat_.answer);
     sub->add_option("--history-file", chat_.history_file,
                     "file that keeps the lines typed (default: ~/.local/state/godwit/history)");
+    sub->add_flag("--no-disk-cache", chat_.no_disk_cache,
+                  "keep nothing of the conversation in ~/.cache/godwit");
   }
 
   void add_info() {
@@ -202,6 +204,9 @@ class Program {
     sub->add_flag("--turns{10}", o.turns,
                   "instead: conversations of so many turns, and what each costs beside its new "
                   "tokens alone");
+    sub->add_flag("--undo", o.undo,
+                  "instead: what verifying a few rows and taking back positions costs, after the "
+                  "first context of -d");
     sub->add_option("--conversation", o.conversation, "tokens of such a conversation")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
         ->capture_default_str();

@@ -197,6 +197,7 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.history = options.history;
   engine.prefix_cache = !options.no_prefix_cache;
   engine.max_sequences = 1;
+  engine.cache_folder = options.conversations;
   engine.packed_folder = packed_folder(options);
   engine.packed_disk_bytes = static_cast<size_t>(options.packed_cache_gb) << 30;
   return engine;

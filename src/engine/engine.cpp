@@ -252,8 +252,15 @@ void EngineImpl::engine_loop() {
     std::deque<std::unique_ptr<Sequence>> arrived;
     {
       std::unique_lock lock(mutex_);
-      to_run_.wait(lock, [&] { return stopping_ || !inbox_.empty() || !core_->idle() || woken_; });
+      to_run_.wait(lock, [&] {
+        return stopping_ || !inbox_.empty() || !core_->idle() || woken_ || core_->has_spills();
+      });
       if (stopping_) return;
+      if (inbox_.empty() && core_->idle() && !woken_) {
+        lock.unlock();
+        core_->spill_next();
+        continue;
+      }
       woken_ = false;
       arrived.swap(inbox_);
       stats_.waiting += static_cast<int64_t>(arrived.size());  // until the step has counted them

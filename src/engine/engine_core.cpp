@@ -11,6 +11,7 @@
 namespace godwit::engine {
 namespace {
 
+constexpr size_t kMaxSpills = 8;  // that wait for a moment without work; beyond: a piece a step
 constexpr int64_t kNear = 16;  // tokens that are as quickly computed again as a snapshot is taken
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
@@ -55,6 +56,14 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
   if (parts_.store && parts_.options.prefix_cache)
     files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store);
   update_stats();
+}
+
+EngineCore::~EngineCore() {
+  while (has_spills()) spill_next();
+  sequences_.clear();
+  last_ = {};
+  tree_.clear();
+  CHECK(pool_->used() == 0);
 }
 
 void EngineCore::add(std::unique_ptr<Sequence> sequence) {
@@ -480,8 +489,13 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
 void EngineCore::deliver_ends() {
   for (auto& [channel, event] : ended_) channel->push(std::move(event));
   ended_.clear();
-  for (const Spill& spill : spills_) files_->spill(spill.keys, spill.positions);
-  spills_.clear();
+  if (spills_.size() > kMaxSpills) spill_next();
+}
+
+void EngineCore::spill_next() {
+  Spill& spill = spills_.front();
+  spill.next = files_->spill(spill.keys, spill.positions, spill.next);
+  if (spill.next == spill.positions.size()) spills_.pop_front();
 }
 
 // Where a later conversation would go on from: the system block, pictures, the last question, the
@@ -528,7 +542,7 @@ void EngineCore::fail_all(const std::string& reason) {
 
 // Every page is free, or held by exactly those that say so.
 void EngineCore::verify() const {
-  std::map<cache::PageId, int> held;
+  std::vector<int> held(pool_->total());
   for (const auto& [id, sequence] : sequences_) {
     if (!sequence->memory) continue;
     for (cache::PageId page : sequence->memory->pages()) ++held[page];
@@ -536,10 +550,7 @@ void EngineCore::verify() const {
   if (last_.memory) {
     for (cache::PageId page : last_.memory->pages()) ++held[page];
   }
-  tree_.verify([&](cache::PageId page) {
-    const auto found = held.find(page);
-    return found == held.end() ? 0 : found->second;
-  });
+  tree_.verify([&](cache::PageId page) { return held[page]; });
 }
 
 void EngineCore::update_stats() {

@@ -1,6 +1,7 @@
 // EngineCore: what the engine thread owns and does, one step at a time. Not for any other thread.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,14 +32,17 @@ class EngineCore {
     cache::DiskStore* store;  // null: nothing is kept on disk
   };
   static Result<std::unique_ptr<EngineCore>> create(const Parts& parts);
+  ~EngineCore();  // CHECKs that every page was given back
 
   void add(std::unique_ptr<Sequence> sequence);
   bool idle() const { return sequences_.empty(); }
   // Takes out what was cancelled, lets in what fits, runs one forward() and hands out the events.
   void step();
-  // After the counts of a step can be seen: hands out the last events of what ended in it, then
-  // keeps it on disk.
+  // After the counts of a step can be seen: hands out the last events of what ended in it.
   void deliver_ends();
+  // What ended is kept on disk, piece by piece while there is nothing else to do.
+  bool has_spills() const { return !spills_.empty(); }
+  void spill_next();
   void fail_all(const std::string& reason);  // every request ends with an error
 
   const EngineStats& stats() const { return stats_; }
@@ -97,8 +101,9 @@ class EngineCore {
   struct Spill {
     std::vector<cache::Key> keys;
     std::vector<int64_t> positions;  // rising
+    size_t next = 0;                 // of them
   };
-  std::vector<Spill> spills_;
+  std::deque<Spill> spills_;
 };
 
 }  // namespace godwit::engine

@@ -13,6 +13,11 @@ namespace godwit::cache {
 namespace {
 namespace fs = std::filesystem;
 
+void spill_all(PrefixFiles& files, std::span<const Key> keys,
+               const std::vector<int64_t>& positions) {
+  for (size_t next = 0; next < positions.size();) next = files.spill(keys, positions, next);
+}
+
 class PrefixFilesTest : public testing::Test {
  protected:
   // A run of the program: memory is empty at its start.
@@ -74,7 +79,7 @@ TEST_F(PrefixFilesTest, AChainComesBackAfterARestart) {
   {
     Life life(g_, folder_);
     compute(life, {5, 13, 24, 38});
-    life.files.spill(keys_, std::vector<int64_t>{5, 13, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{5, 13, 38});
   }
   Life life(g_, folder_);
   EXPECT_EQ(life.files.restore(keys_, 39), 38);
@@ -87,7 +92,7 @@ TEST_F(PrefixFilesTest, TheLimitHoldsAndWhatIsKnownIsUsed) {
   {
     Life life(g_, folder_);
     compute(life, {5, 13, 24, 38});
-    life.files.spill(keys_, std::vector<int64_t>{5, 13, 24, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{5, 13, 24, 38});
   }
   Life life(g_, folder_);
   EXPECT_EQ(life.files.restore(keys_, 20), 13);
@@ -103,7 +108,7 @@ TEST_F(PrefixFilesTest, OtherTokensFindOnlyWhatTheyShare) {
   {
     Life life(g_, folder_);
     compute(life, {5, 13, 24, 38});
-    life.files.spill(keys_, std::vector<int64_t>{5, 13, 24, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{5, 13, 24, 38});
   }
   Life life(g_, folder_);
   keys_[20] = token_key(999);
@@ -114,7 +119,7 @@ TEST_F(PrefixFilesTest, DamagedLinksCostWhatIsBehindThem) {
   {
     Life life(g_, folder_);
     compute(life, {13, 24, 38});
-    life.files.spill(keys_, std::vector<int64_t>{13, 24, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{13, 24, 38});
   }
   const auto hashes = chain_hashes(keys_);
   for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -135,7 +140,7 @@ TEST_F(PrefixFilesTest, NoRoomIsNoError) {
   {
     Life life(g_, folder_);
     compute(life, {38});
-    life.files.spill(keys_, std::vector<int64_t>{38});
+    spill_all(life.files, keys_, std::vector<int64_t>{38});
   }
   Life life(g_, folder_);
   std::vector<PageId> taken;

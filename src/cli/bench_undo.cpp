@@ -1,0 +1,191 @@
+// godwit bench --undo: what drafting will cost. A draft of n − 1 tokens is verified in one
+// forward() of n rows; refused ones are taken back by replaying the factor log
+// (cache/sequence_memory.h).
+//
+// Taking back costs a pass over the recurrent states from the log's base, which is 0 … 128
+// positions behind: measured at a log of 64. Rows and steps: the median, interleaved.
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "base/cpu.h"
+#include "cache/page_pool.h"
+#include "cache/sequence_memory.h"
+#include "cli/bench.h"
+#include "cli/session.h"
+#include "model/model.h"
+#include "model/workspace.h"
+
+namespace godwit::cli {
+namespace {
+
+using checkpoint::Json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kWindow = 64, kDraftWindow = 8, kMostRows = 5, kMostBack = 8;
+constexpr int64_t kChunk = 512;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+class UndoBench {
+ public:
+  UndoBench(const model::Model& model, tensor::DType kv_type, int64_t context, int window)
+      : model_(model),
+        window_(window),
+        geometry_(model.cache_geometry(kv_type, 64)),
+        pages_(cache::PagePool::create(geometry_.page_bytes(), 2 * (context / 64 + 8)).value()),
+        blocks_(cache::block_floats(geometry_)),
+        logged_(geometry_, *pages_, blocks_,
+                {kWindow, [&model](const float* factors, int64_t positions,
+                                   float* state) { model.replay(factors, positions, state); }}),
+        plain_(geometry_, *pages_, blocks_),
+        workspace_(model.make_workspace({.max_tokens = std::max(kChunk, context),
+                                         .max_logit_rows = kMostRows,
+                                         .max_context = context + 512})),
+        logits_(size_t{kMostRows} * model.config().text.vocab_size) {
+    for (cache::SequenceMemory* memory : {&logged_, &plain_})
+      if (context > 0) run(*memory, context, 1);
+  }
+
+  // Seconds of a forward() over so many rows, whose logits are all wanted.
+  double rows(int count) {
+    const double seconds = run(logged_, count, count);
+    logged_.take_back(count);
+    return seconds;
+  }
+  double step_without_log() { return run(plain_, 1, 1); }
+  double step() { return run(logged_, 1, 1); }
+  double take_back(int positions) {
+    while (logged_.undoable() != window_) step();
+    const auto start = Clock::now();
+    logged_.take_back(positions);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    for (int i = 0; i < positions; ++i) step();
+    return seconds;
+  }
+
+ private:
+  double run(cache::SequenceMemory& memory, int64_t count, int64_t logit_rows) {
+    const int64_t vocabulary = model_.config().text.vocab_size;
+    CHECK(memory.reserve(count));
+    std::vector<int32_t> ids(count), wanted(logit_rows);
+    std::vector<model::Position> positions(count);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto p = static_cast<int32_t>(memory.length() + i);
+      ids[i] = static_cast<int32_t>(p * int64_t{7919} % vocabulary);
+      positions[i] = {p, p, p};
+    }
+    for (int64_t i = 0; i < logit_rows; ++i)
+      wanted[i] = static_cast<int32_t>(count - logit_rows + i);
+    const auto start = Clock::now();
+    const model::BatchSequence sequence{0, count, memory.view(count)};
+    model_.forward({.ids = ids,
+                    .positions = positions,
+                    .sequences = {&sequence, 1},
+                    .geometry = &geometry_,
+                    .logit_rows = wanted},
+                   *workspace_, {.logits = {logits_.data(), logit_rows, vocabulary, vocabulary}});
+    memory.advance(count);
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  const model::Model& model_;
+  const int window_;
+  const cache::CacheGeometry geometry_;
+  std::unique_ptr<cache::PagePool> pages_;
+  cache::BlockPool blocks_;
+  cache::SequenceMemory logged_, plain_;
+  std::unique_ptr<model::Workspace> workspace_;
+  std::vector<float> logits_;
+};
+
+struct Costs {
+  double plain = 0;                                        // a step without a log
+  std::array<double, kMostRows + 1> rows{};                // [1]: a step
+  std::array<double, kMostBack + 1> back{}, back_short{};  // with a window of 64, of 8
+};
+
+Costs measure(UndoBench& bench, UndoBench& drafts, int repeats) {
+  std::vector<double> plain;
+  std::array<std::vector<double>, kMostRows + 1> rows;
+  std::array<std::vector<double>, kMostBack + 1> back, back_short;
+  for (int i = 0; i < 8; ++i) bench.step(), bench.step_without_log();  // warm-up
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    plain.push_back(bench.step_without_log());
+    rows[1].push_back(bench.step());
+    for (int n = 2; n <= kMostRows; ++n) rows[n].push_back(bench.rows(n));
+  }
+  for (int repeat = 0; repeat < repeats; ++repeat)
+    for (int n = 1; n <= kMostBack; ++n) {
+      back[n].push_back(bench.take_back(n));
+      back_short[n].push_back(drafts.take_back(n));
+    }
+  Costs costs{median(plain), {}, {}, {}};
+  for (int n = 1; n <= kMostRows; ++n) costs.rows[n] = median(rows[n]);
+  for (int n = 1; n <= kMostBack; ++n) {
+    costs.back[n] = median(back[n]);
+    costs.back_short[n] = median(back_short[n]);
+  }
+  return costs;
+}
+
+void print_text(const std::string& model, int64_t context, const Costs& costs) {
+  const double step = costs.rows[1];
+  fmt::print("model    {}, after {} tokens\n\nrows in one forward()      ms   of a step\n", model,
+             context);
+  fmt::print("  1, nothing logged   {:>7.1f}      {:>5.2f}\n", 1e3 * costs.plain,
+             costs.plain / step);
+  for (int n = 1; n <= kMostRows; ++n)
+    fmt::print("  {}                   {:>7.1f}      {:>5.2f}\n", n, 1e3 * costs.rows[n],
+               costs.rows[n] / step);
+  fmt::print("\npositions taken back       ms   of a step     window of 8:  ms   of a step\n");
+  for (int n = 1; n <= kMostBack; ++n)
+    fmt::print("  {}                   {:>7.2f}       {:>5.2f}          {:>7.2f}       {:>5.2f}\n",
+               n, 1e3 * costs.back[n], costs.back[n] / step, 1e3 * costs.back_short[n],
+               costs.back_short[n] / step);
+}
+
+void print_json(const std::string& model, int64_t context, const Costs& costs) {
+  Json rows = Json::array(), back = Json::array();
+  for (int n = 1; n <= kMostRows; ++n)
+    rows.items().push_back(Json::object({{"rows", Json::integer(n)},
+                                         {"ms", json_number(1e3 * costs.rows[n])},
+                                         {"of_step", json_number(costs.rows[n] / costs.rows[1])}}));
+  for (int n = 1; n <= kMostBack; ++n)
+    back.items().push_back(Json::object({{"positions", Json::integer(n)},
+                                         {"ms", json_number(1e3 * costs.back[n])},
+                                         {"ms_window_8", json_number(1e3 * costs.back_short[n])},
+                                         {"of_step", json_number(costs.back[n] / costs.rows[1])}}));
+  fmt::print("{}\n", Json::object({{"model", Json::string(model)},
+                                   {"context", Json::integer(context)},
+                                   {"step_without_log_ms", json_number(1e3 * costs.plain)},
+                                   {"verify", std::move(rows)},
+                                   {"take_back", std::move(back)}})
+                         .dump());
+}
+
+}  // namespace
+
+Result<int> bench_undo(const BenchOptions& options, const std::string& path) {
+  TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
+  TRY(const auto config, model::read_config(files));
+  const int64_t context = options.contexts.empty() ? 0 : options.contexts.front();
+  if (context < 0 || context + 1024 > config.text.max_context)
+    return bad_input("-d: expected 0 … {}, found {}", config.text.max_context - 1024, context);
+  TRY(const Isa isa, isa_from_environment());
+  ComputePool pool(options.model.threads > 0 ? options.model.threads
+                                             : cpu_topology().performance_cores);
+  TRY(const auto model, model::Model::load(files, {&pool, &kernels::kernel_table(isa)},
+                                           {.vision = false, .drafting = false}));
+  const auto kv_type = kv_type_of(options.model.kv_type);
+  UndoBench bench(*model, kv_type, context, kWindow),
+      drafts(*model, kv_type, context, kDraftWindow);
+  const Costs costs = measure(bench, drafts, std::max(10, options.repeats));
+  options.json ? print_json(config.name, context, costs) : print_text(config.name, context, costs);
+  return kDone;
+}
+
+}  // namespace godwit::cli
