@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "checkpoint/json.h"
 #include "cli/session.h"
+#include "server/api.h"
 
 namespace godwit::cli {
 namespace {
@@ -15,20 +16,6 @@ std::string isa_list() {
                   Isa::kNeon, Isa::kNeonDot})
     if (cpu_has(isa)) list += fmt::format("{}{}", list.empty() ? "" : ", ", isa_name(isa));
   return list;
-}
-
-Json memory_json(const engine::MemoryPlan& plan) {
-  const auto bytes = [](size_t n) { return Json::integer(static_cast<int64_t>(n)); };
-  return Json::object({{"weights", bytes(plan.weights)},
-                       {"kv_pages", bytes(plan.kv_pages)},
-                       {"snapshots", bytes(plan.snapshots)},
-                       {"recurrent", bytes(plan.recurrent)},
-                       {"workspace", bytes(plan.workspace)},
-                       {"tokenizer", bytes(plan.tokenizer)},
-                       {"other", bytes(plan.other)},
-                       {"total", bytes(plan.total())},
-                       {"limit", bytes(plan.limit)},
-                       {"on_disk", bytes(plan.on_disk)}});
 }
 
 void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
@@ -55,7 +42,7 @@ void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
                                {"drafting", Json::boolean(info.drafting)},
                                {"weights", Json::string(info.weight_types)},
                                {"template", Json::string(info.template_name)}})},
-       {"memory", memory_json(info.memory)}});
+       {"memory", server::memory_json(info.memory)}});
   fmt::print("{}\n", json.dump());
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/http.h"
+#include "server/json_fields.h"
 #include "server/media_source.h"
 #include "server/metrics.h"
 #include "server/model_set.h"
@@ -34,6 +35,9 @@ std::vector<Route> responses_routes(const Api& api);
 std::vector<Route> ollama_routes(const Api& api);
 std::vector<Route> ollama_model_routes(const Api& api);
 std::vector<Route> own_routes(const Api& api);
+
+// Bytes, also for `godwit info --json`.
+Json memory_json(const engine::MemoryPlan& plan);
 
 // The body of /v1/chat/completions as a request, for /render and the fuzz target.
 Result<engine::GenerationRequest> read_chat_request(const Api& api, std::string_view body);

@@ -56,20 +56,6 @@ HttpReply one_model(const Api& api, const HttpRequest& http) {
                      fmt::format("the model '{}' does not exist", http.parameter.substr(0, 200)));
 }
 
-Json memory_json(const engine::MemoryPlan& plan) {
-  const auto bytes = [](size_t n) { return value(static_cast<int64_t>(n)); };
-  return Json::object({{"weights", bytes(plan.weights)},
-                       {"kv_pages", bytes(plan.kv_pages)},
-                       {"snapshots", bytes(plan.snapshots)},
-                       {"recurrent", bytes(plan.recurrent)},
-                       {"workspace", bytes(plan.workspace)},
-                       {"tokenizer", bytes(plan.tokenizer)},
-                       {"other", bytes(plan.other)},
-                       {"total", bytes(plan.total())},
-                       {"limit", bytes(plan.limit)},
-                       {"on_disk", bytes(plan.on_disk)}});
-}
-
 Json stats_json(const engine::EngineStats& s) {
   return Json::object({{"requests", value(s.requests)},
                        {"refused", value(s.refused)},
@@ -201,6 +187,20 @@ Handler or_error(const Api& api, Result<HttpReply> (*handler)(const Api&, const 
 }
 
 }  // namespace
+
+Json memory_json(const engine::MemoryPlan& plan) {
+  const auto bytes = [](size_t n) { return value(static_cast<int64_t>(n)); };
+  return Json::object({{"weights", bytes(plan.weights)},
+                       {"kv_pages", bytes(plan.kv_pages)},
+                       {"snapshots", bytes(plan.snapshots)},
+                       {"recurrent", bytes(plan.recurrent)},
+                       {"workspace", bytes(plan.workspace)},
+                       {"tokenizer", bytes(plan.tokenizer)},
+                       {"other", bytes(plan.other)},
+                       {"total", bytes(plan.total())},
+                       {"limit", bytes(plan.limit)},
+                       {"on_disk", bytes(plan.on_disk)}});
+}
 
 std::vector<Route> openai_model_routes(const Api& api) {
   return {
