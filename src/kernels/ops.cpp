@@ -102,9 +102,9 @@ void gated_rms_norm(const Context& context, ConstMatrixView x, ConstMatrixView z
 void causal_conv_silu(const Context& context, ConstMatrixView x, const float* weight, float* state,
                       MatrixView out) {
   const TraceScope scope("causal_conv_silu");
-  constexpr int64_t kChannels = 512;  // a task's share: 2 KiB of each row
+  constexpr int64_t kChannels = 512;  // a task's share: 2 KiB of each row; 8: taps and state
   const int64_t slices = (x.columns + kChannels - 1) / kChannels;
-  for_rows(context, slices, x.rows * kChannels * 6, [&](int64_t slice) {
+  for_rows(context, slices, (x.rows * 6 + 8) * kChannels, [&](int64_t slice) {
     const int64_t first = slice * kChannels, n = std::min(kChannels, x.columns - first);
     context.table->conv_silu_rows(x.data + first, x.stride, x.rows, weight + 4 * first,
                                   state + first, x.columns, n, out.data + first, out.stride);
