@@ -18,7 +18,7 @@ constexpr int kDone = 0, kWorkFailed = 1, kWrongCall = 2, kInterrupted = 130;
 struct ModelOptions {
   std::string model, mmproj;  // empty model: the demonstration model
   std::string conversations;  // folder that keeps what was computed; empty: nothing is kept
-  int threads = 0;
+  int threads = 0, threads_decode = 0, threads_vision = 0;
   int64_t context = 0;
   std::string kv_type = "f16";
   std::string history = "kept";

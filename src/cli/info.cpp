@@ -26,6 +26,8 @@ void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
                              {"performance", Json::integer(cpu.performance_cores)}})},
        {"isa", Json::string(info.isa)},
        {"threads", Json::integer(info.threads)},
+       {"threads_decode", Json::integer(info.threads_decode)},
+       {"threads_vision", Json::integer(info.threads_vision)},
        {"model", Json::object({{"name", Json::string(info.name)},
                                {"path", Json::string(info.path)},
                                {"parameters", Json::integer(info.parameters)},
@@ -54,8 +56,9 @@ void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
   fmt::print("processor   {}\n", cpu.model.empty() ? "unknown" : cpu.model);
   fmt::print("            {} cores ({} of the fastest kind), {} logical\n", cpu.physical_cores,
              cpu.performance_cores, cpu.logical_cpus);
-  fmt::print("kernels     {} (this processor has {}), {} threads\n", info.isa, isa_list(),
-             info.threads);
+  fmt::print("kernels     {} (this processor has {})\n", info.isa, isa_list());
+  fmt::print("threads     {} for prompts, {} for decoding, {} for pictures\n", info.threads,
+             info.threads_decode, info.threads_vision);
   fmt::print("model       {} ({})\n", info.name, info.path);
   fmt::print("            {} parameters: text {}, vision {}, drafting head {}\n",
              million(info.parameters), million(info.text_parameters),

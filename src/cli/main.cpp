@@ -24,6 +24,10 @@ void add_model_flags(CLI::App& app, ModelOptions& o) {
   app.add_option("--mmproj", o.mmproj, "vision file of a .gguf (found beside it if absent)");
   app.add_option("-t,--threads", o.threads, "threads; chosen from the processor if absent")
       ->check(CLI::Range(1, 1024));
+  app.add_option("--threads-decode", o.threads_decode, "threads for decoding, if not the same")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--threads-vision", o.threads_vision, "threads for pictures, if not the same")
+      ->check(CLI::Range(1, 1024));
   app.add_option("-c,--context", o.context, "longest conversation in tokens")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   app.add_option("--kv", o.kv_type, "type of the attention cache: f32, f16, bf16, q8")

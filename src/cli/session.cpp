@@ -192,6 +192,9 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.model = model;
   engine.mmproj = options.mmproj;
   engine.threads = options.threads;
+  engine.threads_decode = options.threads_decode;
+  engine.threads_vision = options.threads_vision;
+  engine.machine_folder = cache_folder();
   engine.context = options.context;
   engine.kv_type = options.kv_type;
   engine.history = options.history;

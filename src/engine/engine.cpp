@@ -98,6 +98,7 @@ Status EngineImpl::load() {
   TRY(files_, checkpoint::open_model_files(options_.model, options_.mmproj));
   TRY(const model::ModelConfig config, model::read_config(files_));
   TRY(const model::WeightPlan plan, model::Model::plan(files_));
+  probe_threads(options_);
   TRY(settings_, settle(options_, config, files_, plan));
   TRY(tokenizer_, open_tokenizer(files_));
   if (tokenizer_->vocabulary_size() > config.text.vocab_size) {
@@ -106,7 +107,7 @@ Status EngineImpl::load() {
   }
   TRY(conventions_, read_conventions(files_, *tokenizer_));
   malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
-  pool_ = std::make_unique<ComputePool>(settings_.threads);
+  pool_ = std::make_unique<ComputePool>(settings_.threads.most());
   TRY(const Isa isa, isa_from_environment());
   model::LoadOptions load{.packed_folder = options_.packed_folder,
                           .packed_limit = options_.packed_disk_bytes};
@@ -123,8 +124,8 @@ Status EngineImpl::load() {
   const std::string& note = model_->weights().note;
   if (!note.empty()) log_info("{}: {}", options_.model, note);
   if (!options_.cache_folder.empty()) TRY_STATUS(open_store());
-  TRY(core_, EngineCore::create({*model_, settings_, conventions_, *tokenizer_, options_, vision_,
-                                 turns_, store_.get()}));
+  TRY(core_, EngineCore::create({*model_, *pool_, settings_, conventions_, *tokenizer_, options_,
+                                 vision_, turns_, store_.get()}));
   stats_ = core_->stats();
   for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(); });
   threads_.emplace_back([this] { engine_loop(); });

@@ -15,9 +15,11 @@
 namespace godwit::engine {
 
 struct EngineOptions {
-  std::string model;            // folder or .gguf
-  std::string mmproj;           // empty: found beside a .gguf
-  int threads = 0;              // 0: chosen from the processor's topology
+  std::string model;   // folder or .gguf
+  std::string mmproj;  // empty: found beside a .gguf
+  int threads = 0;     // 0: chosen from the processor's topology and a probe (threads.h)
+  int threads_decode = 0, threads_vision = 0;  // 0: as `threads`, or chosen
+  std::string machine_folder;                  // keeps what the probe found; empty: no probe
   int64_t context = 0;          // longest sequence; 0: what the model allows, at most 32,768
   std::string kv_type = "f16";  // f32, f16, bf16, q8
   int prefill_chunk = 512;      // tokens of one forward() at most
@@ -27,8 +29,8 @@ struct EngineOptions {
                            // the context needs × sequences
   bool prefix_cache = true;
   // Generated positions at the end of the last conversation that can be taken back without a
-  // snapshot. 0: none; −1: 64 where one sequence runs at a time, else none (each that runs pays for
-  // its log).
+  // snapshot. 0: none; −1: 64 where one sequence runs at a time and prefixes are kept, else none
+  // (each that runs pays for its log).
   int undo_window = -1;
   // Assistant turns that a client sends back: "kept" uses the tokens that were generated if they
   // say the same, so that nothing is computed again; "official" renders them as the template does
@@ -61,7 +63,7 @@ struct ModelInfo {
   bool vision = false, drafting = false;
   std::string weight_types;  // "BF16" or "Q4_K, Q6_K, F32"
   std::string isa, cpu;
-  int threads = 0;
+  int threads = 0, threads_decode = 0, threads_vision = 0;
   MemoryPlan memory;
 };
 

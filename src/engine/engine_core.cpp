@@ -47,7 +47,7 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       blocks_(cache::block_floats(parts.settings.geometry)),
       tree_(parts.settings.geometry, *pool_),
       scheduler_(scheduler_limits(parts.options)),
-      runner_(parts.model, parts.settings, parts.vision),
+      runner_(parts.model, parts.compute, parts.settings, parts.vision),
       undo_{parts.settings.undo_window,
             [&model = parts.model](const float* factors, int64_t positions, float* state) {
               model.replay(factors, positions, state);

@@ -23,6 +23,7 @@ class EngineCore {
  public:
   struct Parts {
     const model::Model& model;
+    ComputePool& compute;
     const Settings& settings;
     const Conventions& conventions;
     const text::Tokenizer& tokenizer;

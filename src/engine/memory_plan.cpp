@@ -70,7 +70,8 @@ MemoryPlan plan_memory(const EngineOptions& options, const Settings& settings,
       options.prefix_cache
           ? std::min(kSnapshotsOfOne * cache::snapshot_pages(geometry), settings.pages - one)
           : 0;
-  const size_t state = cache::block_floats(geometry) * sizeof(float);
+  const size_t state = cache::block_floats(geometry) * sizeof(float) +
+                       cache::SequenceMemory::undo_bytes(geometry, settings.undo_window);
   const size_t logits = static_cast<size_t>(vocabulary) * sizeof(float);
   MemoryPlan plan;
   plan.weights = weights.packed_bytes + std::min(weights.mapped_bytes, kMappedRows);

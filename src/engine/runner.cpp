@@ -6,9 +6,16 @@
 #include "model/workspace.h"
 
 namespace godwit::engine {
+namespace {
 
-Runner::Runner(const model::Model& model, const Settings& settings, VisionStore& vision)
+constexpr int64_t kDecodeRows = 8;  // with so few the memory is the limit, with more the cores
+
+}  // namespace
+
+Runner::Runner(const model::Model& model, ComputePool& pool, const Settings& settings,
+               VisionStore& vision)
     : model_(model),
+      pool_(pool),
       settings_(settings),
       vision_(vision),
       vocabulary_(model.config().text.vocab_size),
@@ -56,6 +63,9 @@ void Runner::run(std::span<const Work> work) {
     const auto width = static_cast<int64_t>(hidden_);
     output.hidden = {hidden_rows_.data(), static_cast<int64_t>(ids_.size()), width, width};
   }
+  const auto& threads = settings_.threads;
+  const bool few = static_cast<int64_t>(ids_.size()) <= kDecodeRows;
+  pool_.use(few ? threads.decode : threads.prefill);
   model_.forward(batch, *workspace_, output);
   for (const Work& item : work) item.sequence->memory->advance(item.count);
 }
@@ -131,6 +141,7 @@ double Runner::encode_media(const Work& work) {
       auto rows = std::make_shared<VisionRows>(static_cast<size_t>(grid.t * media.rows_per_slice) *
                                                hidden_);
       const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
+      pool_.use(settings_.threads.vision);
       model_.encode_vision({media.patches->pixel_values.data(), patches, columns}, grids,
                            *vision_workspace_,
                            {rows->data(), grid.t * media.rows_per_slice,

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/compute_pool.h"
 #include "engine/sequence.h"
 #include "engine/settings.h"
 #include "model/model.h"
@@ -14,7 +15,8 @@ namespace godwit::engine {
 
 class Runner {
  public:
-  Runner(const model::Model& model, const Settings& settings, VisionStore& vision);
+  Runner(const model::Model& model, ComputePool& pool, const Settings& settings,
+         VisionStore& vision);
   ~Runner();
 
   struct Work {
@@ -45,6 +47,7 @@ class Runner {
   void add_vision_rows(const Sequence& sequence, int64_t begin, int64_t end, size_t first_row);
 
   const model::Model& model_;
+  ComputePool& pool_;
   const Settings& settings_;
   VisionStore& vision_;
   const size_t vocabulary_, hidden_;

@@ -197,6 +197,8 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
     return {};
   };
   TRY_STATUS(in_range("threads", options.threads, 0, 1024));
+  TRY_STATUS(in_range("threads for decoding", options.threads_decode, 0, 1024));
+  TRY_STATUS(in_range("threads for pictures", options.threads_vision, 0, 1024));
   TRY_STATUS(in_range("prefill chunk", options.prefill_chunk, 1, 65536));
   TRY_STATUS(in_range("sequences", options.max_sequences, 1, 256));
   TRY_STATUS(in_range("undo window", options.undo_window, -1, 4096));
@@ -204,14 +206,13 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   const int64_t most = config.text.max_context > 0 ? config.text.max_context : kDefaultContext;
   TRY_STATUS(in_range("context", options.context, 0, most));
   settings.context = options.context > 0 ? options.context : std::min(most, kDefaultContext);
-  settings.undo_window = options.undo_window >= 0     ? options.undo_window
-                         : options.max_sequences == 1 ? kUndoWindow
-                                                      : 0;
-  settings.threads = options.threads > 0 ? options.threads : cpu_topology().performance_cores;
+  const bool goes_on = options.max_sequences == 1 && options.prefix_cache;
+  settings.undo_window = options.undo_window >= 0 ? options.undo_window : goes_on ? kUndoWindow : 0;
+  settings.threads = thread_counts(options);
   TRY(settings.kv_type, parse_kv_type(options.kv_type, config.text.head_dim));
 
   // A model without weights knows its sizes.
-  ComputePool pool(settings.threads);
+  ComputePool pool(settings.threads.most());
   TRY(const Isa isa, isa_from_environment());
   const model::LoadedModel sizes(config, {&pool, &kernels::kernel_table(isa)});
   settings.geometry = sizes.cache_geometry(settings.kv_type, kPageTokens);
@@ -253,7 +254,9 @@ ModelInfo describe(const checkpoint::ModelFiles& files, const model::ModelConfig
   info.weight_types = weight_types(files);
   info.isa = isa_name(isa_from_environment().value_or(best_isa()));
   info.cpu = cpu_topology().model;
-  info.threads = settings.threads;
+  info.threads = settings.threads.prefill;
+  info.threads_decode = settings.threads.decode;
+  info.threads_vision = settings.threads.vision;
   info.memory = settings.memory;
   return info;
 }

@@ -7,6 +7,7 @@
 #include "engine/answer.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "engine/threads.h"
 #include "media/patches.h"
 #include "media/video.h"
 #include "model/model.h"
@@ -34,7 +35,7 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
 Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const checkpoint::ModelFiles& files);
 
 struct Settings {
-  int threads = 1;
+  ThreadCounts threads;
   int64_t context = 0;
   int64_t pages = 0;
   int undo_window = 0;

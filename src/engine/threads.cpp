@@ -1,0 +1,135 @@
+#include "engine/threads.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <vector>
+
+#include "base/compute_pool.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "checkpoint/output_file.h"
+#include "kernels/kernel_table.h"
+#include "kernels/matmul.h"
+
+namespace godwit::engine {
+namespace {
+
+// A matrix that no cache of one socket holds, as Q8_0.
+constexpr int64_t kRows = 16384, kColumns = 4096;
+constexpr int kRepeats = 3;
+constexpr double kNoise = 1.03;  // more threads must gain as much
+
+// What the finding holds for.
+std::string machine() {
+  const CpuTopology cpu = cpu_topology();
+  return fmt::format("1 {} {} {} {} {}", cpu.model, cpu.logical_cpus, cpu.physical_cores,
+                     cpu.performance_cores, isa_name(isa_from_environment().value_or(best_isa())));
+}
+
+std::string path_of(const std::string& folder) { return folder + "/threads"; }
+
+// Two lines: the machine, and "prefill decode".
+bool read_finding(const std::string& folder, ThreadCounts& counts) {
+  std::ifstream file(path_of(folder));
+  std::string line;
+  int prefill = 0, decode = 0;
+  if (!std::getline(file, line) || line != machine() || !(file >> prefill >> decode)) return false;
+  const int most = cpu_topology().logical_cpus;
+  if (prefill < 1 || decode < 1 || prefill > most || decode > most) return false;
+  counts = {prefill, decode, prefill};
+  return true;
+}
+
+class Probe {
+ public:
+  explicit Probe(Isa isa, int threads)
+      : pool_(threads),
+        context_{&pool_, &kernels::kernel_table(isa)},
+        scratch_(kernels::matmul_scratch_bytes(kPrompt, kColumns)),
+        x_(kPrompt * kColumns, 0.5f),
+        y_(kPrompt * kRows) {
+    const std::vector<std::byte> zeros(
+        tensor::bytes_of(tensor::DType::kQ8_0, kRows * kColumns).value());
+    weight_ = kernels::PackedMatrix::pack(
+        context_, {zeros.data(), tensor::DType::kQ8_0, tensor::Shape{kRows, kColumns}});
+  }
+
+  // Seconds of a product with so many rows.
+  double seconds(int64_t rows, int threads) {
+    pool_.use(threads);
+    const kernels::Product product{.weight = &weight_, .out = {y_.data(), rows, kRows, kRows}};
+    double best = 1e9;
+    for (int i = 0; i <= kRepeats; ++i) {  // the first warms up
+      const auto start = std::chrono::steady_clock::now();
+      kernels::matmul(context_, {x_.data(), rows, kColumns}, {&product, 1}, scratch_);
+      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+      if (i > 0) best = std::min(best, time.count());
+    }
+    return best;
+  }
+  int fewest_of_the_best(int64_t rows, const std::set<int>& candidates) {
+    int chosen = 0;
+    double best = 0;
+    for (const int threads : candidates) {  // rising
+      const double time = seconds(rows, threads);
+      if (chosen > 0 && time * kNoise > best) continue;
+      chosen = threads;
+      best = time;
+    }
+    return chosen;
+  }
+  static constexpr int64_t kPrompt = 64;
+
+ private:
+  ComputePool pool_;
+  kernels::Context context_;
+  std::vector<std::byte> scratch_;
+  std::vector<float> x_, y_;
+  kernels::PackedMatrix weight_;
+};
+
+bool is_given(const EngineOptions& options) {
+  return options.threads > 0 || (options.threads_decode > 0 && options.threads_vision > 0);
+}
+
+}  // namespace
+
+ThreadCounts thread_counts(const EngineOptions& options) {
+  const int cores = cpu_topology().performance_cores;
+  ThreadCounts counts{cores, cores, cores};
+  if (!options.machine_folder.empty()) read_finding(options.machine_folder, counts);
+  if (options.threads > 0) counts = {options.threads, options.threads, options.threads};
+  if (options.threads_decode > 0) counts.decode = options.threads_decode;
+  if (options.threads_vision > 0) counts.vision = options.threads_vision;
+  return counts;
+}
+
+void probe_threads(const EngineOptions& options) {
+  const std::string& folder = options.machine_folder;
+  ThreadCounts counts;
+  const auto isa = isa_from_environment();
+  if (is_given(options) || folder.empty() || !isa || read_finding(folder, counts)) return;
+  const CpuTopology cpu = cpu_topology();
+  Probe probe(*isa, cpu.logical_cpus);
+  // Memory: any count of cores may be the first that is enough. Products: slower cores and second
+  // threads of a core may help or disturb.
+  std::set<int> few = {cpu.performance_cores, cpu.physical_cores};
+  for (int n = 1; n < cpu.physical_cores; n = std::max(n + 1, n * 5 / 4)) few.insert(n);
+  counts.decode = probe.fewest_of_the_best(1, few);
+  counts.prefill = probe.fewest_of_the_best(
+      Probe::kPrompt, {cpu.performance_cores, cpu.physical_cores, cpu.logical_cpus});
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  auto file = checkpoint::OutputFile::create(path_of(folder));
+  if (!file) return log_info("threads: {}", file.error().message);
+  auto written = file->write(fmt::format("{}\n{} {}\n", machine(), counts.prefill, counts.decode));
+  if (written) written = file->commit();
+  if (!written) return log_info("threads: {}", written.error().message);
+  log_info("threads: {} for prompts and {} for decoding, as a probe found (kept in {})",
+           counts.prefill, counts.decode, path_of(folder));
+}
+
+}  // namespace godwit::engine

@@ -1,0 +1,23 @@
+// How many threads compute. Decoding is limited by the memory, which a few cores may exhaust;
+// prompts and pictures are limited by the cores. Counts that nobody has given come from a short
+// probe at the first run on a machine, which is kept; before it, every performance core is used.
+#pragma once
+
+#include <algorithm>
+
+#include "engine/engine.h"
+
+namespace godwit::engine {
+
+struct ThreadCounts {
+  int prefill = 1, decode = 1, vision = 1;
+  int most() const { return std::max({prefill, decode, vision}); }
+};
+
+// Given counts, else those of an earlier probe, else the topology's.
+ThreadCounts thread_counts(const EngineOptions& options);
+// Measures, if nothing is given or known, and there is a folder to keep the finding in. Takes a
+// fraction of a second.
+void probe_threads(const EngineOptions& options);
+
+}  // namespace godwit::engine
