@@ -98,7 +98,7 @@ Status EngineImpl::load() {
   TRY(files_, checkpoint::open_model_files(options_.model, options_.mmproj));
   TRY(const model::ModelConfig config, model::read_config(files_));
   TRY(const model::WeightPlan plan, model::Model::plan(files_));
-  probe_threads(options_);
+  if (!machine_is_busy()) probe_threads(options_);
   TRY(settings_, settle(options_, config, files_, plan));
   TRY(tokenizer_, open_tokenizer(files_));
   if (tokenizer_->vocabulary_size() > config.text.vocab_size) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -19,13 +21,13 @@ namespace {
 
 // A matrix that no cache of one socket holds, as Q8_0.
 constexpr int64_t kRows = 16384, kColumns = 4096;
-constexpr int kRepeats = 3;
-constexpr double kNoise = 1.03;  // more threads must gain as much
+constexpr int kRepeats = 6;
+constexpr double kClearly = 1.05;
 
 // What the finding holds for.
 std::string machine() {
   const CpuTopology cpu = cpu_topology();
-  return fmt::format("1 {} {} {} {} {}", cpu.model, cpu.logical_cpus, cpu.physical_cores,
+  return fmt::format("2 {} {} {} {} {}", cpu.model, cpu.logical_cpus, cpu.physical_cores,
                      cpu.performance_cores, isa_name(isa_from_environment().value_or(best_isa())));
 }
 
@@ -57,27 +59,25 @@ class Probe {
         context_, {zeros.data(), tensor::DType::kQ8_0, tensor::Shape{kRows, kColumns}});
   }
 
-  // Seconds of a product with so many rows.
-  double seconds(int64_t rows, int threads) {
-    pool_.use(threads);
+  // All performance cores, unless another count is clearly faster. In turns, and the best of each
+  // counts: what else runs on the machine slows all alike.
+  int fastest(int64_t rows, const std::set<int>& counts) {
     const kernels::Product product{.weight = &weight_, .out = {y_.data(), rows, kRows, kRows}};
-    double best = 1e9;
-    for (int i = 0; i <= kRepeats; ++i) {  // the first warms up
-      const auto start = std::chrono::steady_clock::now();
-      kernels::matmul(context_, {x_.data(), rows, kColumns}, {&product, 1}, scratch_);
-      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-      if (i > 0) best = std::min(best, time.count());
+    std::map<int, double> best;
+    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+      for (const int threads : counts) {
+        pool_.use(threads);
+        const auto start = std::chrono::steady_clock::now();
+        kernels::matmul(context_, {x_.data(), rows, kColumns}, {&product, 1}, scratch_);
+        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+        if (repeat == 0) best[threads] = 1e9;  // it warms up
+        if (repeat > 0) best[threads] = std::min(best[threads], time.count());
+      }
     }
-    return best;
-  }
-  int fewest_of_the_best(int64_t rows, const std::set<int>& candidates) {
-    int chosen = 0;
-    double best = 0;
-    for (const int threads : candidates) {  // rising
-      const double time = seconds(rows, threads);
-      if (chosen > 0 && time * kNoise > best) continue;
-      chosen = threads;
-      best = time;
+    int chosen = cpu_topology().performance_cores;
+    const double usual = best.at(chosen) / kClearly;
+    for (const auto& [threads, time] : best) {
+      if (time < usual && time < best.at(chosen)) chosen = threads;
     }
     return chosen;
   }
@@ -114,13 +114,13 @@ void probe_threads(const EngineOptions& options) {
   if (is_given(options) || folder.empty() || !isa || read_finding(folder, counts)) return;
   const CpuTopology cpu = cpu_topology();
   Probe probe(*isa, cpu.logical_cpus);
-  // Memory: any count of cores may be the first that is enough. Products: slower cores and second
-  // threads of a core may help or disturb.
+  // Memory: fewer cores may get in each other's way less. Products: slower cores and second threads
+  // of a core may help or disturb.
   std::set<int> few = {cpu.performance_cores, cpu.physical_cores};
   for (int n = 1; n < cpu.physical_cores; n = std::max(n + 1, n * 5 / 4)) few.insert(n);
-  counts.decode = probe.fewest_of_the_best(1, few);
-  counts.prefill = probe.fewest_of_the_best(
-      Probe::kPrompt, {cpu.performance_cores, cpu.physical_cores, cpu.logical_cpus});
+  counts.decode = probe.fastest(1, few);
+  counts.prefill =
+      probe.fastest(Probe::kPrompt, {cpu.performance_cores, cpu.physical_cores, cpu.logical_cpus});
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   auto file = checkpoint::OutputFile::create(path_of(folder));
@@ -130,6 +130,11 @@ void probe_threads(const EngineOptions& options) {
   if (!written) return log_info("threads: {}", written.error().message);
   log_info("threads: {} for prompts and {} for decoding, as a probe found (kept in {})",
            counts.prefill, counts.decode, path_of(folder));
+}
+
+bool machine_is_busy() {
+  double load = 0;  // runnable threads, over the last minute
+  return getloadavg(&load, 1) == 1 && load > 0.3 * cpu_topology().logical_cpus;
 }
 
 }  // namespace godwit::engine

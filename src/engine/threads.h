@@ -20,4 +20,7 @@ ThreadCounts thread_counts(const EngineOptions& options);
 // fraction of a second.
 void probe_threads(const EngineOptions& options);
 
+// Other programs take a good part of the processor: a probe would find what is true now only.
+bool machine_is_busy();
+
 }  // namespace godwit::engine
