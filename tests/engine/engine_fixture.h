@@ -20,6 +20,18 @@ inline EngineOptions nano_options() {
   return options;
 }
 
+// The least memory that a context of 1024 fits in, so that eight at once cannot all stay.
+inline EngineOptions tight() {
+  auto options = nano_options();
+  options.context = 1024;
+  options.cache_bytes = 1;
+  const auto refused = Engine::open(options);
+  EXPECT_FALSE(refused.has_value());
+  const std::string& text = refused.error().message;  // "… needs N bytes, found 1"
+  options.cache_bytes = std::stoull(text.substr(text.find("needs ") + 6));
+  return options;
+}
+
 inline std::unique_ptr<Engine> open_engine(const EngineOptions& options) {
   auto engine = Engine::open(options);
   if (!engine) {

@@ -165,18 +165,6 @@ TEST(Invariance, ChunksOfPrefill) {
   expect_same_ids(one_by_one(*open_engine(options)), reference());
 }
 
-// The least memory that a context of 1024 fits in, so that eight at once cannot all stay.
-EngineOptions tight() {
-  auto options = nano_options();
-  options.context = 1024;
-  options.cache_bytes = 1;
-  const auto refused = Engine::open(options);
-  EXPECT_FALSE(refused.has_value());
-  const std::string& text = refused.error().message;  // "… needs N bytes, found 1"
-  options.cache_bytes = std::stoull(text.substr(text.find("needs ") + 6));
-  return options;
-}
-
 TEST(Invariance, Preempted) {
   auto engine = open_engine(tight());
   const auto traces = together(*engine);
