@@ -19,52 +19,43 @@ Buckets seconds_buckets() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300};
 }
 
-// A number that the engine counts itself, told as it stands when asked.
-struct EngineNumber {
-  const char *name, *help;
-  prometheus::MetricType type;
-  double (*of)(const engine::EngineStats& stats);
-  const char* result = nullptr;  // a label: rows of one name follow each other
-};
-
-constexpr auto kCounter = prometheus::MetricType::Counter;
-constexpr auto kGauge = prometheus::MetricType::Gauge;
+using enum EngineNumber::Kind;
 constexpr const char* kLookups = "godwit_prefix_lookups_total";
-using Stats = engine::EngineStats;
 
-#define GODWIT_STAT(field) [](const Stats& s) { return static_cast<double>(s.field); }
+#define GODWIT_STAT(field) \
+#field, [](const engine::EngineStats& s) { return static_cast<double>(s.field); }
 constexpr EngineNumber kNumbers[] = {
-    {"godwit_engine_requests_total", "Requests taken by the engine", kCounter,
-     GODWIT_STAT(requests)},
-    {"godwit_engine_refused_total", "Requests refused because the queue was full", kCounter,
-     GODWIT_STAT(refused)},
-    {"godwit_requests_running", "Requests being prefilled or decoded", kGauge,
-     GODWIT_STAT(running)},
-    {"godwit_requests_waiting", "Requests in the queue", kGauge, GODWIT_STAT(waiting)},
-    {"godwit_preempted_total", "Requests that gave their pages up for others", kCounter,
-     GODWIT_STAT(preempted)},
-    {"godwit_prompt_tokens_total", "Tokens of prompts", kCounter, GODWIT_STAT(prompt_tokens)},
-    {"godwit_reused_tokens_total", "Tokens of prompts taken from the prefix cache", kCounter,
-     GODWIT_STAT(reused_tokens)},
-    {kLookups, "Prompts by what their lookup in the prefix cache came to", kCounter,
-     GODWIT_STAT(reuse_whole), "whole"},
-    {kLookups, "", kCounter, GODWIT_STAT(reuse_unknown), "unknown"},
-    {kLookups, "", kCounter, GODWIT_STAT(reuse_diverged), "diverged"},
-    {kLookups, "", kCounter, GODWIT_STAT(reuse_no_snapshot), "no_snapshot"},
-    {"godwit_generated_tokens_total", "Tokens of answers", kCounter, GODWIT_STAT(generated_tokens)},
-    {"godwit_prefill_seconds_total", "Time spent computing prompts", kCounter,
-     GODWIT_STAT(prefill_seconds)},
-    {"godwit_decode_seconds_total", "Time spent generating answers", kCounter,
-     GODWIT_STAT(decode_seconds)},
-    {"godwit_cache_pages", "Pages of the cache", kGauge, GODWIT_STAT(pages_total)},
-    {"godwit_cache_pages_used", "Pages of the cache in use", kGauge, GODWIT_STAT(pages_used)},
-    {"godwit_cache_snapshots", "Snapshots of the recurrent state", kGauge, GODWIT_STAT(snapshots)},
-    {"godwit_cache_snapshot_bytes", "Bytes of those snapshots", kGauge,
-     GODWIT_STAT(snapshot_bytes)},
-    {"godwit_pictures_encoded_total", "Pictures and clips through the vision tower", kCounter,
-     GODWIT_STAT(pictures_encoded)},
-    {"godwit_pictures_reused_total", "Pictures and clips found in the cache", kCounter,
-     GODWIT_STAT(pictures_reused)},
+    {GODWIT_STAT(requests), "godwit_engine_requests_total", "Requests taken by the engine",
+     kCounter},
+    {GODWIT_STAT(refused), "godwit_engine_refused_total",
+     "Requests refused because the queue was full", kCounter},
+    {GODWIT_STAT(running), "godwit_requests_running", "Requests being prefilled or decoded",
+     kGauge},
+    {GODWIT_STAT(waiting), "godwit_requests_waiting", "Requests in the queue", kGauge},
+    {GODWIT_STAT(preempted), "godwit_preempted_total",
+     "Requests that gave their pages up for others", kCounter},
+    {GODWIT_STAT(prompt_tokens), "godwit_prompt_tokens_total", "Tokens of prompts", kCounter},
+    {GODWIT_STAT(reused_tokens), "godwit_reused_tokens_total",
+     "Tokens of prompts taken from the prefix cache", kCounter},
+    {GODWIT_STAT(reuse_whole), kLookups, "Prompts by what their lookup in the prefix cache came to",
+     kCounter, "whole"},
+    {GODWIT_STAT(reuse_unknown), kLookups, "", kCounter, "unknown"},
+    {GODWIT_STAT(reuse_diverged), kLookups, "", kCounter, "diverged"},
+    {GODWIT_STAT(reuse_no_snapshot), kLookups, "", kCounter, "no_snapshot"},
+    {GODWIT_STAT(generated_tokens), "godwit_generated_tokens_total", "Tokens of answers", kCounter},
+    {GODWIT_STAT(prefill_seconds), "godwit_prefill_seconds_total", "Time spent computing prompts",
+     kCounter},
+    {GODWIT_STAT(decode_seconds), "godwit_decode_seconds_total", "Time spent generating answers",
+     kCounter},
+    {GODWIT_STAT(pages_total), "godwit_cache_pages", "Pages of the cache", kGauge},
+    {GODWIT_STAT(pages_used), "godwit_cache_pages_used", "Pages of the cache in use", kGauge},
+    {GODWIT_STAT(snapshots), "godwit_cache_snapshots", "Snapshots of the recurrent state", kGauge},
+    {GODWIT_STAT(snapshot_bytes), "godwit_cache_snapshot_bytes", "Bytes of those snapshots",
+     kGauge},
+    {GODWIT_STAT(pictures_encoded), "godwit_pictures_encoded_total",
+     "Pictures and clips through the vision tower", kCounter},
+    {GODWIT_STAT(pictures_reused), "godwit_pictures_reused_total",
+     "Pictures and clips found in the cache", kCounter},
 };
 #undef GODWIT_STAT
 
@@ -87,6 +78,8 @@ std::string_view finish_word(engine::FinishReason reason) {
 }
 
 }  // namespace
+
+std::span<const EngineNumber> engine_numbers() { return kNumbers; }
 
 struct Metrics::Families {
   prometheus::Registry registry;
@@ -134,14 +127,18 @@ std::string Metrics::text(const std::vector<ModelSet::State>& models) {
   std::vector<prometheus::MetricFamily> all = families_->registry.Collect();
   for (const EngineNumber& number : kNumbers) {
     if (all.empty() || all.back().name != number.name)
-      all.push_back({number.name, number.help, number.type, {}});
+      all.push_back({number.name,
+                     number.help,
+                     number.kind == kCounter ? prometheus::MetricType::Counter
+                                             : prometheus::MetricType::Gauge,
+                     {}});
     for (const auto& state : models) {
       if (!state.engine) continue;
       prometheus::ClientMetric metric;
       metric.label.push_back({"model", state.name});
       if (number.result) metric.label.push_back({"result", number.result});
       const double now = number.of(state.engine->stats());
-      (number.type == kCounter ? metric.counter.value : metric.gauge.value) = now;
+      (number.kind == kCounter ? metric.counter.value : metric.gauge.value) = now;
       all.back().metric.push_back(std::move(metric));
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,17 @@
 #include "server/server.h"
 
 namespace godwit::server {
+
+// A number that the engine counts itself, told as it stands when asked.
+struct EngineNumber {
+  enum class Kind { kCounter, kGauge };
+  const char* field;  // of EngineStats
+  double (*of)(const engine::EngineStats& stats);
+  const char *name, *help;
+  Kind kind;
+  const char* result = nullptr;  // a label: rows of one name follow each other
+};
+std::span<const EngineNumber> engine_numbers();
 
 class Metrics {
  public:

@@ -56,27 +56,11 @@ HttpReply one_model(const Api& api, const HttpRequest& http) {
                      fmt::format("the model '{}' does not exist", http.parameter.substr(0, 200)));
 }
 
-Json stats_json(const engine::EngineStats& s) {
-  return Json::object({{"requests", value(s.requests)},
-                       {"refused", value(s.refused)},
-                       {"running", value(s.running)},
-                       {"waiting", value(s.waiting)},
-                       {"preempted", value(s.preempted)},
-                       {"prompt_tokens", value(s.prompt_tokens)},
-                       {"reused_tokens", value(s.reused_tokens)},
-                       {"generated_tokens", value(s.generated_tokens)},
-                       {"pages_total", value(s.pages_total)},
-                       {"pages_used", value(s.pages_used)},
-                       {"snapshots", value(s.snapshots)},
-                       {"snapshot_bytes", value(s.snapshot_bytes)},
-                       {"reuse_whole", value(s.reuse_whole)},
-                       {"reuse_unknown", value(s.reuse_unknown)},
-                       {"reuse_diverged", value(s.reuse_diverged)},
-                       {"reuse_no_snapshot", value(s.reuse_no_snapshot)},
-                       {"pictures_encoded", value(s.pictures_encoded)},
-                       {"pictures_reused", value(s.pictures_reused)},
-                       {"prefill_seconds", value(s.prefill_seconds)},
-                       {"decode_seconds", value(s.decode_seconds)}});
+Json stats_json(const engine::EngineStats& stats) {
+  Json json = Json::object();
+  for (const EngineNumber& number : engine_numbers())
+    json.set(number.field, Json::number_literal(fmt::format("{}", number.of(stats))));
+  return json;
 }
 
 Json engine_json(const engine::Engine& engine) {
