@@ -1,8 +1,8 @@
 // DiskStore: records that survive the program, one file each: prefixes, rows of pictures,
 // remembered turns.
 //
-//   FOLDER/<fingerprint>-<kind>-<key>.godwit        header | head | body | tail, each with a
-//   checksum (XXH3, 128 bits)
+//   FOLDER/<fingerprint>-<kind>-<key>.godwit
+//       header | head | body | tail, each with a checksum (XXH3, 128 bits)
 //
 // The fingerprint says what the bytes mean: format, model, numbers' types. Files are written behind
 // by a thread, under another name first, so a file that has its name is whole unless the disk lost

@@ -5,8 +5,9 @@
 //
 //   (start) ◄── [system block | state] ◄── [first turn | state] ◄── [second turn | state]
 //
-//   body   keys [positions] u64 | rows, layer by layer, keys then values, head by head: [positions,
-//   head_dim] tail   the recurrent block
+//   body   keys [positions] u64 | rows, layer by layer, keys then values, head by head:
+//          [positions, head_dim]
+//   tail   the recurrent block
 //
 // Its key is a hash of all keys from the start. To go on from a record, the bodies of its whole
 // chain are read, and one tail.

@@ -4,10 +4,11 @@
 // A key stands for each position: the token's id, or for the pads of a picture a hash of its
 // content. Nodes are pages:
 //
-//   root ─ [64 keys | page] ─ [64 keys | page] ─ [17 keys | page]      a node has children only
-//   when it is full;
-//                     │  snapshot after 40 ▲             ▲ snapshot after 17      siblings may
-//                     begin alike └────── [64 keys | page] ─ …
+//   root ─ [64 keys | page] ─ [64 keys | page] ─ [17 keys | page]
+//                     │  snapshot after 40 ▲             ▲ snapshot after 17
+//                     └────── [64 keys | page] ─ …
+//
+// A node has children only when it is full; siblings may begin alike.
 //
 // A position can be gone on from only where a snapshot is, so a find() gives the longest matching
 // run that has one, and also how far the keys alone agreed. Pages in the tree are never written,

@@ -1,10 +1,12 @@
 // SequenceMemory: what one running sequence remembers: a table of pages, and the recurrent state of
 // every delta-net layer.
 //
-//   pages      [0,64) [64,128) … shared by reference with the prefix tree; written by the one that
-//   computed them block      per layer: state [value_heads, key_dim, value_dim] | conv [3,
-//   channels]      as of `length` base       the same as of `length − n`, n ≤ 2 · window (only with
-//   an undo window) log        the n positions since: factors k̂, δ, g and raw convolution columns
+//   pages   [0,64) [64,128) … shared by reference with the prefix tree;
+//           written by the one that computed them
+//   block   per layer: state [value_heads, key_dim, value_dim] | conv [3, channels]
+//           as of `length`
+//   base    the same as of `length − n`, n ≤ 2 · window (only with an undo window)
+//   log     the n positions since: factors k̂, δ, g and raw convolution columns
 //
 // Taking back m ≤ n positions is base ⊕ the first n − m entries of the log: one pass over the
 // state. Nothing is copied on a step; once in `window` steps the base moves on by that many

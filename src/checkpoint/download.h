@@ -1,8 +1,9 @@
 // Downloads a model repository from a hub that speaks the Hugging Face protocol:
 //
 //   GET {endpoint}/api/models/{name}/tree/{revision}?recursive=true
-//   [{"type","path","size","lfs":{"oid"}}, …] GET {endpoint}/{name}/resolve/{revision}/{path}
-//   bytes; Range resumes
+//       [{"type","path","size","lfs":{"oid"}}, …]
+//   GET {endpoint}/{name}/resolve/{revision}/{path}
+//       bytes; Range resumes
 //
 // A file is `path.part` until it is whole and its size and, where the hub has one, its SHA-256 are
 // right. What is there already is kept; what was cut off goes on from where it stopped.

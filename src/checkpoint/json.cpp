@@ -2,7 +2,7 @@
 // does.
 //
 //   text ──(padded copy, UTF-8 checked)──► simdjson ondemand ──read_value()──► Json tree
-//   ──dump…()──► text
+//   Json tree ──dump…()──► text
 //
 // The on-demand parser looks at what is asked for only, so numbers and `null` are checked here,
 // against JSON's grammar; and so is that nothing follows the document.

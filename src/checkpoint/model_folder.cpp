@@ -1,8 +1,7 @@
 // What lies where:
 //
 //   folder/  config.json · generation_config.json · (video_)preprocessor_config.json ·
-//   tokenizer.json ·
-//            tokenizer_config.json · chat_template.jinja | chat_template.json ·
+//            tokenizer.json · tokenizer_config.json · chat_template.jinja | chat_template.json ·
 //            model*.safetensors[.index.json]
 //   folder/  NAME.gguf (or NAME-00001-of-0000N.gguf …) · *mmproj*.gguf
 #include "checkpoint/model_folder.h"

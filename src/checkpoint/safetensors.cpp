@@ -1,5 +1,7 @@
-// safetensors:   u64 n │ n bytes of JSON: {"name": {"dtype", "shape", "data_offsets": [begin,
-// end]}, …} │ data
+// safetensors:
+//
+//   u64 n │ n bytes of JSON │ data
+//           {"name": {"dtype", "shape", "data_offsets": [begin, end]}, …}
 //
 // Offsets count from the start of the data; tensors lie side by side and fill it, as the format's
 // own implementation demands. A sharded checkpoint has an index: {"weight_map": {"name": "file",

@@ -58,7 +58,6 @@ struct Restored {
 };
 
 // ---- Conversations
-// -------------------------------------------------------------------------------
 
 enum class Client { kKeepsReasoning, kDropsReasoning, kTools, kPicture };
 
@@ -162,7 +161,6 @@ class Conversation {
 };
 
 // ---- New tokens alone
-// ----------------------------------------------------------------------------
 
 class BareModel {
  public:
@@ -238,7 +236,6 @@ Result<Table> converse(engine::Engine& engine, BareModel& bare, const char* name
 }
 
 // ---- Restart
-// -------------------------------------------------------------------------------------
 
 class TemporaryFolder {
  public:
@@ -326,7 +323,6 @@ Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
 }
 
 // ---- Printing
-// ------------------------------------------------------------------------------------
 
 void print_text(const std::string& model, const std::vector<Table>& tables,
                 const Restored& restored) {

@@ -148,7 +148,6 @@ Result<std::unique_ptr<Evaluation>> open(const EvalOptions& options) {
 Json number(double value) { return Json::number_literal(fmt::format("{:.6g}", value)); }
 
 // ---- Perplexity
-// ----------------------------------------------------------------------------------
 
 Result<int> perplexity(const EvalOptions& options) {
   TRY(const auto e, open(options));
@@ -186,7 +185,6 @@ Result<int> perplexity(const EvalOptions& options) {
 }
 
 // ---- Divergence
-// ----------------------------------------------------------------------------------
 
 struct RowComparison {
   double divergence = 0;

@@ -128,7 +128,6 @@ DType choose_type(const Plan& plan, const model::ExportTensor& t) {
 }
 
 // ---- Importance
-// ----------------------------------------------------------------------------------
 
 using ImportanceByTensor = std::map<std::string, std::vector<float>, std::less<>>;
 
@@ -200,7 +199,6 @@ Result<ImportanceByTensor> read_importance(const QuantizeOptions& options,
 }
 
 // ---- Writing
-// -------------------------------------------------------------------------------------
 
 class Quantizer {
  public:

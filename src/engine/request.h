@@ -31,12 +31,12 @@ enum class Thinking { kAuto, kOn, kOff };  // auto: as the checkpoint's template
 // What is asked for.
 //   kGenerate   an answer
 //   kEmbed      one vector of length 1 for the whole prompt, from the normed output of the last
-//   layer:
-//               Event::embedding of kDone. (Pictures come with messages;
-//               template_options.add_generation_prompt = false leaves the generation prompt out.)
-//   kScore      log-probability of each token of the prompt from `score_from` on, given all before
-//   it,
-//               with `logprobs` alternatives: Event::logprobs of kDone, n − score_from of them
+//               layer: Event::embedding of kDone. (Pictures come with messages;
+//               template_options.add_generation_prompt = false leaves the generation prompt
+//               out.)
+//   kScore      log-probability of each token of the prompt from `score_from` on, given all
+//               before it, with `logprobs` alternatives: Event::logprobs of kDone,
+//               n − score_from of them
 enum class Task { kGenerate, kEmbed, kScore };
 enum class Pooling { kMean, kLast };  // mean of all tokens, or the last token
 

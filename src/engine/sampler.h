@@ -1,8 +1,7 @@
 // Sampler: logits of one position → one token. A pure function of the logits, the options, the
 // tokens so far, the seed and the position.
 //
-//   bias → penalties → temperature → top-k → top-p → min-p → draw          temperature 0: the
-//   largest
+//   bias → penalties → temperature → top-k → top-p → min-p → draw    temperature 0: the largest
 //
 // Repetition penalty (HF): every token of prompt or answer, l > 0 ? l / r : l · r. Presence and
 // frequency (OpenAI): tokens of the answer, l − presence − count · frequency. Ties go to the

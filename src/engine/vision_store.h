@@ -1,8 +1,8 @@
 // VisionStore: pictures and clips are decoded and encoded once, across requests and turns.
 //
 //   encoded bytes ──hash──► what is known of it: content, grid, timestamps   (small, kept long)
-//   content       ──hash──► rows of the vision tower [n, hidden]             (large, the least
-//   recently used goes first)
+//   content       ──hash──► rows of the vision tower [n, hidden]
+//                           (large, the least recently used goes first)
 //
 // Any thread.
 #pragma once

@@ -2,13 +2,11 @@
 // together.
 //
 //   few queries (decoding, verifying drafts): the positions are cut into at most 32 spans that
-//   depend on the context's length
-//     alone; (key head × span) are the tasks, read keys and values as they lie in the pages, and
-//     leave a partial result; the partial results are merged in the order of positions. A query's
-//     bits do not depend on its companions.
-//   many queries (prefill), and segments of pictures: (key head × block of queries) are the tasks;
-//   tiles of 64 keys are
-//     decoded once a task and multiplied as matrices.
+//     depend on the context's length alone; (key head × span) are the tasks, read keys and
+//     values as they lie in the pages, and leave a partial result; the partial results are
+//     merged in the order of positions. A query's bits do not depend on its companions.
+//   many queries (prefill), and segments of pictures: (key head × block of queries) are the
+//     tasks; tiles of 64 keys are decoded once a task and multiplied as matrices.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -79,7 +77,6 @@ void check_pages(const KvPages& pages, int heads) {
 }
 
 // ---- few queries
-// -------------------------------------------------------------------------------------------------
 
 // Positions of a span when `context` positions are attended to: a doubling of 256, so that the cut
 // moves seldom.
@@ -200,7 +197,6 @@ void attend_few(const Context& context, const KvPages& pages, const Queries& que
 }
 
 // ---- many queries
-// ------------------------------------------------------------------------------------------------
 
 // One worker's scratch for a block of query rows against tiles of keys.
 struct Block {

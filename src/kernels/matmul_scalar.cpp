@@ -2,9 +2,8 @@
 // versions share.
 //
 //   block formats   total = fma(float(Σ integer · code), weight scale · activation scale, total)
-//   per 32 columns, or per
-//                   16 where the format has a scale per 16; then, for formats with a minimum,
-//                   total = fma(−min, activation scale · Σ code, total)
+//                   per 32 columns, or per 16 where the format has a scale per 16; then, for
+//                   formats with a minimum, total = fma(−min, activation scale · Σ code, total)
 //   plain types     run = fma(w, x, run) over kRunColumns columns; total += run
 #include <algorithm>
 #include <bit>

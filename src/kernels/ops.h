@@ -51,7 +51,6 @@ void head_norm_rope(const Context&, MatrixView x, int heads, int head_dim, int h
                     const float* sin);
 
 // ---- Gated attention over paged keys and values
-// ------------------------------------------------------------------
 
 // Pages of one layer of one sequence. key_pages[p] is [kv_heads, page_tokens, head_dim] of `dtype`
 // (F32, F16, BF16 or Q8_0 blocks along head_dim).
@@ -82,7 +81,6 @@ size_t segment_attention_scratch_bytes(int threads, int64_t longest_segment, int
                                        int head_dim);
 
 // ---- Gated delta net (spec §2.3; Yang et al., Gated Delta Networks, arXiv 2412.06464)
-// -----------------------------
 
 // Causal depthwise convolution over time, then SiLU: out[t,c] = silu(Σ_j weight[c,j] · x[t−3+j,
 // c]), kernel 4. x [T, channels]; weight [channels, 4]; state [3, channels]: the three columns

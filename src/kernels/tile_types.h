@@ -11,8 +11,8 @@
 // `group` blocks share a header (scales), so that everything starts at a multiple of 64 bytes and
 // is read in one stream:
 //
-//   tile = { header, codes of block 0, …, codes of block group − 1 } …     the last group may have
-//   fewer blocks
+//   tile = { header, codes of block 0, …, codes of block group − 1 } …
+//          the last group may have fewer blocks
 //
 // clang-format off
 //   layout   group  header                                            codes of a block

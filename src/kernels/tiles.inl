@@ -170,7 +170,6 @@ TILE_FN float* sums_at(const TileProduct& p, int tile, int r, int n) {
 }
 
 // ---- block formats: N vectors of output rows (tiles × parts) times R rows of x
-// ----------------------------------------
 
 template <class F, int kStep, int kOrder, int R, int N>
 TILE_FN void add_step(const uint8_t* const (&codes)[N], const uint8_t* x, int x_rows,
@@ -326,7 +325,6 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
 }
 
 // ---- plain types
-// -------------------------------------------------------------------------------------------------------
 
 // The weights of one column; BF16 interleaves two (kOdd: the second). `tile` stands at the pair of
 // columns.
@@ -403,7 +401,6 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 }
 
 // ---- from a call's tiles and rows to the functions above
-// -----------------------------------------------------------------
 
 struct Blocks {
   static constexpr int kRows = V::kGroupRows;

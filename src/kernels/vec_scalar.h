@@ -1,8 +1,8 @@
 // One-lane vectors: the readable truth that the wider instruction sets are tested against. Included
 // inside an instruction set's namespace by ops_<isa>.cpp, as are vec_avx2.h, vec_avx512.h and
 // vec_neon.h, which offer the same names:
-//   Vec, kLanes, kGemmRows × kGemmVecs (accumulators of the matrix kernel that fit the registers),
-//   and the functions below.
+//   Vec, kLanes, kGemmRows × kGemmVecs (accumulators of the matrix kernel that fit the
+//   registers), and the functions below.
 // `n` in load_n, store_n: only the first n lanes exist (0 < n ≤ kLanes); the others load as zero.
 
 using Vec = float;

@@ -1,9 +1,10 @@
 // BMP: 1, 4 and 8 bits with a palette, 16 and 32 with bit masks, 24; bottom-up or top-down.
 // Run-length coding is refused.
 //
-//   "BM" size reserved offset-of-pixels │ header size, width, height, planes, bits, compression, …
-//   │ masks │ palette │ rows
-//        4    4        4                │ 4            4 (2 in the oldest form) … padded to 4
+// clang-format off
+//   "BM" size reserved offset-of-pixels │ header size, width, height, planes, bits, compression, … │ masks │ palette │ rows
+//        4    4        4                │ 4            4 (2 in the oldest form) …                                      padded to 4
+// clang-format on
 #include <algorithm>
 #include <array>
 #include <bit>

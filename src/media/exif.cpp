@@ -1,7 +1,7 @@
 // EXIF's orientation: a TIFF header, its first directory, the entry 0x0112.
 //
-//   "II" or "MM" · 42 · offset of directory → count · count × {tag u16, type u16, number u32, value
-//   u32}
+//   "II" or "MM" · 42 · offset of directory
+//     → count · count × {tag u16, type u16, number u32, value u32}
 #include "media/codecs.h"
 
 namespace godwit::media {

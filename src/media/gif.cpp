@@ -1,8 +1,9 @@
 // GIF: the first frame, on a canvas of the background colour.
 //
-//   "GIF89a" width height flags background aspect │ palette │ blocks: 0x21 extension, 0x2C frame,
-//   0x3B end frame: x y width height flags │ palette │ bits │ sub-blocks {length, bytes}… 0 │ LZW
-//   codes, low bits first
+//   "GIF89a" width height flags background aspect │ palette │ blocks:
+//     0x21 extension, 0x2C frame, 0x3B end
+//   frame: x y width height flags │ palette │ bits │ sub-blocks {length, bytes}… 0
+//     the bytes are LZW codes, low bits first
 #include <algorithm>
 #include <array>
 #include <vector>

@@ -1,8 +1,9 @@
 // Normalised patches in merge-block order, and which frames of a clip are taken.
 //
-//   frames (t, 2, C, h/2, 2, 16, w/2, 2, 16)  =  (grid_t, tp, C, block_row, in_row, py, block_col,
-//   in_col, px) row of pixel_values: (grid_t, block_row, block_col, in_row, in_col); its 1536
-//   values: (C, tp, py, px)
+//   frames (t,      2,  C, h/2,       2,      16, w/2,       2,      16)  =
+//          (grid_t, tp, C, block_row, in_row, py, block_col, in_col, px)
+//   row of pixel_values: (grid_t, block_row, block_col, in_row, in_col);
+//   its 1536 values: (C, tp, py, px)
 #include "media/patches.h"
 
 #include <xxhash.h>

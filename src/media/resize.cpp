@@ -4,8 +4,9 @@
 // Per axis, horizontal first, the result of each pass rounded to 8 bits; an axis whose size does
 // not change is skipped:
 //
-//   scale = in/out;  f = max(scale, 1);  c = (i + 0.5)·scale;  taps lo … hi−1 = [c − 2f, c + 2f)
-//   rounded, inside the picture w[k] = K((k + lo − c + 0.5)/f) / Σw;   K: Keys' cubic with a = −0.5
+//   scale = in/out;  f = max(scale, 1);  c = (i + 0.5)·scale;
+//   taps lo … hi−1 = [c − 2f, c + 2f) rounded, inside the picture
+//   w[k] = K((k + lo − c + 0.5)/f) / Σw;   K: Keys' cubic with a = −0.5
 //   bits: the largest b ≤ 22 for which the largest weight of the axis, times 2^b, fits in 15 bits
 //   out = clamp((2^(bits−1) + Σ round(w[k]·2^bits)·in[lo + k]) >> bits, 0, 255)
 //

@@ -1,9 +1,9 @@
 // Clips out of files, through ffprobe and ffmpeg as child processes.
 //
-//   bytes → memory file ─┬─ ffprobe: size, rotation, every packet's time  → frames in all, rate →
-//   sample_frames
-//                        └─ ffmpeg:  select the sampled numbers, RGB       → pipe → one frame at a
-//                        time → sink
+//   bytes → memory file ─┬─ ffprobe: size, rotation, every packet's time
+//                        │           → frames in all, rate → sample_frames
+//                        └─ ffmpeg:  select the sampled numbers, RGB
+//                                    → pipe → one frame at a time → sink
 //
 // The children open the file as /dev/fd/3 and may use the `file` and `pipe` protocols and the
 // container formats below, none of which names other files (playlists, concat scripts and image

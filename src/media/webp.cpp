@@ -2,8 +2,8 @@
 // black canvas, orientation from an EXIF chunk.
 //
 //   "RIFF" size "WEBP" · chunks {name, size, bytes, padded to even}
-//   a still picture is one VP8 or VP8L chunk, after VP8X (canvas) and ALPH perhaps; an animation's
-//   frames are ANMF chunks
+//   a still picture is one VP8 or VP8L chunk, after VP8X (canvas) and ALPH perhaps;
+//   an animation's frames are ANMF chunks
 #include <webp/decode.h>
 
 #include <algorithm>

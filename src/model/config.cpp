@@ -29,7 +29,6 @@ struct Faults {
 };
 
 // ---- config.json
-// -------------------------------------------------------------------------------------------------
 
 // The fields of one JSON object. A field that is null counts as absent.
 class JsonFields {
@@ -247,7 +246,6 @@ void read_json(const Json& json, ModelConfig& config, Faults& faults) {
 }
 
 // ---- GGUF
-// --------------------------------------------------------------------------------------------------------
 
 // The keys below one prefix. Errors of GgufFile name the key.
 class GgufFields {
@@ -434,7 +432,6 @@ void read_gguf(const checkpoint::ModelFiles& files, ModelConfig& config, Faults&
 }
 
 // ---- Both
-// --------------------------------------------------------------------------------------------------------
 
 void check_text(const TextConfig& text, Faults& faults) {
   const auto in_range = [&](std::string_view name, int64_t value, int64_t low, int64_t high) {

@@ -1,8 +1,8 @@
 // Feed-forwards: SwiGLU, and a mixture of experts made of it (spec §2.6, §2.7).
 //
 //   mlp(x) = (silu(x · Wgateᵀ) · (x · Wupᵀ)) · Wdownᵀ
-//   moe(x) = Σ over the chosen experts e, by rising e, of w_e · mlp_e(x)   +   σ(x · wsᵀ) ·
-//   mlp_shared(x)
+//   moe(x) = Σ over the chosen experts e, by rising e, of w_e · mlp_e(x)
+//            + σ(x · wsᵀ) · mlp_shared(x)
 //
 // Tokens are grouped by expert, so an expert's weights are read once for all its tokens, and those
 // of experts that nobody chose are not touched at all.

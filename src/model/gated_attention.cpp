@@ -1,8 +1,8 @@
 // Gated attention (spec §2.4): each head's query brings a gate; the sum over values is multiplied
 // by sigmoid(gate).
 //
-//   q|gate, k, v = x · Wᵀ      q, k = rope(rms(q)), rope(rms(k))      out = (attention(q, K, V) ·
-//   σ(gate)) · Woᵀ
+//   q|gate, k, v = x · Wᵀ      q, k = rope(rms(q)), rope(rms(k))
+//   out = (attention(q, K, V) · σ(gate)) · Woᵀ
 #include <cmath>
 
 #include "kernels/matmul.h"

@@ -1,7 +1,8 @@
 // Gated delta net (spec §2.3): a state per value head instead of a growing cache.
 //
-//   q|k|v, z, b, a = x · Wᵀ      q|k|v = silu(conv(q|k|v))      β = σ(b), g = −exp(A_log) ·
-//   softplus(a + dt_bias) o = delta_rule(q, k, v, β, g)      out = (norm(o) · silu(z)) · Woutᵀ
+//   q|k|v, z, b, a = x · Wᵀ            q|k|v = silu(conv(q|k|v))
+//   β = σ(b), g = −exp(A_log) · softplus(a + dt_bias)
+//   o = delta_rule(q, k, v, β, g)      out = (norm(o) · silu(z)) · Woutᵀ
 //
 // Convolution and rule run per sequence, from its memory. A sequence's rows are all real tokens:
 // the state never sees padding.

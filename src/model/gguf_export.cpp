@@ -135,7 +135,6 @@ class TextExporter {
 };
 
 // ---- Metadata
-// ------------------------------------------------------------------------------------
 
 std::string size_label(const GgufExport& result) {
   int64_t n = 0;

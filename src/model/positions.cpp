@@ -1,8 +1,10 @@
 // Positions on three axes (spec §3.8). Text counts up on all of them; a run of picture pads with
 // grid (1, h, w) has
-//   time = c, height = c + row, width = c + column      (c: the count at its start; rows and
-//   columns after merging)
-// and the count then goes on at c + max(rows, columns).
+//
+//   time = c, height = c + row, width = c + column
+//
+// (c: the count at its start; rows and columns after merging) and the count then goes on at
+// c + max(rows, columns).
 #include <algorithm>
 
 #include "model/model.h"

@@ -25,7 +25,6 @@ constexpr int64_t kLastLogits = 4;  // of longer ones
 constexpr int kDrafts = 3;
 
 // ---- Input
-// -------------------------------------------------------------------------------------------------------
 
 // The pictures, or the clips, of a prompt.
 struct Media {
@@ -192,7 +191,6 @@ Result<Prompt> read_prompt(const checkpoint::TensorSource& input, const ModelCon
 }
 
 // ---- Running
-// -----------------------------------------------------------------------------------------------------
 
 // Keeps what it sees; rows of several calls follow each other.
 class Recorder : public Observer {

@@ -76,7 +76,6 @@ struct DecoderWeights {
 };
 
 // ---- Vision: D hidden size of the tower
-// --------------------------------------------------------------------------
 
 struct LayerNormWeights {
   Vector weight, bias;

@@ -1,7 +1,9 @@
 // /v1/messages and /v1/messages/count_tokens.
 //
-//   message_start, ping ─► content_block_start, …_delta, content_block_stop (a block for each
-//   thought, text and call) ─► message_delta ─► message_stop
+//   message_start, ping
+//     ─► content_block_start, …_delta, content_block_stop
+//        (a block for each thought, text and call)
+//     ─► message_delta ─► message_stop
 #include <utility>
 
 #include "base/log.h"

@@ -1,7 +1,9 @@
 // The answer of /v1/responses, as events or whole.
 //
-//   response.created, .in_progress ─► output_item.added, its parts and deltas, output_item.done (an
-//   item for each thought, text and call) ─► response.completed, .incomplete or .failed
+//   response.created, .in_progress
+//     ─► output_item.added, its parts and deltas, output_item.done
+//        (an item for each thought, text and call)
+//     ─► response.completed, .incomplete or .failed
 #include <utility>
 
 #include "server/conversation.h"

@@ -1,17 +1,20 @@
 // Layouts of the block formats (fields in the order of their bytes; f16 and u16 are little-endian):
 //
-//   Q4_0    d f16 | q[16]                       value i: low nibble of q[i] for i < 16, high nibble
-//   of q[i − 16] above Q4_1    d f16 | m f16 | q[16]               value d·q + m Q5_0    d f16 | h
-//   u32 | q[16]               bit i of h is the fifth bit of value i Q5_1    d f16 | m f16 | h u32
-//   | q[16] Q8_0    d f16 | q[32] signed IQ4_NL  d f16 | q[16]                       q indexes
-//   kNonLinear MXFP4   e u8  | q[16]                       q indexes kE2M1 (doubled values); d =
-//   2^(e − 128) Q2_K    s[16] | q[64] | d f16 | dmin f16    256 values in sub-blocks of 16; s: low
-//   nibble scale, high nibble min Q3_K    h[32] | q[64] | s[12] | d f16       s: sixteen 6-bit
-//   scales less 32; h: the third bits Q4_K    d f16 | dmin f16 | s[12] | q[128]   sub-blocks of 32;
-//   s: eight 6-bit scales and eight 6-bit mins Q5_K    d f16 | dmin f16 | s[12] | h[32] | q[128]
+// clang-format off
+//   Q4_0    d f16 | q[16]                       value i: low nibble of q[i] for i < 16, high nibble of q[i − 16] above
+//   Q4_1    d f16 | m f16 | q[16]               value d·q + m
+//   Q5_0    d f16 | h u32 | q[16]               bit i of h is the fifth bit of value i
+//   Q5_1    d f16 | m f16 | h u32 | q[16]
+//   Q8_0    d f16 | q[32] signed
+//   IQ4_NL  d f16 | q[16]                       q indexes kNonLinear
+//   MXFP4   e u8  | q[16]                       q indexes kE2M1 (doubled values); d = 2^(e − 128)
+//   Q2_K    s[16] | q[64] | d f16 | dmin f16    256 values in sub-blocks of 16; s: low nibble scale, high nibble min
+//   Q3_K    h[32] | q[64] | s[12] | d f16       s: sixteen 6-bit scales less 32; h: the third bits
+//   Q4_K    d f16 | dmin f16 | s[12] | q[128]   sub-blocks of 32; s: eight 6-bit scales and eight 6-bit mins
+//   Q5_K    d f16 | dmin f16 | s[12] | h[32] | q[128]
 //   Q6_K    q[128] | h[64] | s[16] signed | d f16
-//   IQ4_XS  d f16 | sh u16 | sl[4] | q[128]     sub-blocks of 32 with 6-bit scales less 32; q
-//   indexes kNonLinear
+//   IQ4_XS  d f16 | sh u16 | sl[4] | q[128]     sub-blocks of 32 with 6-bit scales less 32; q indexes kNonLinear
+// clang-format on
 #include "tensor/blocks.h"
 
 #include <cstring>

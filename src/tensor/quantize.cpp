@@ -39,7 +39,6 @@ T limit(T x, T low, T high) {
 float inverse(float x) { return x != 0 ? 1.0f / x : 0.0f; }
 
 // ---- codes
-// ------------------------------------------------------------------------------------------------------------
 
 // The code whose integer is nearest to `wanted`.
 int nearest_code(const CodeBook& book, float wanted) {
@@ -131,7 +130,6 @@ Affine fit_affine(const float* x, const float* weight, int n, int top) {
 }
 
 // ---- formats of 32 values
-// -----------------------------------------------------------------------------------------------
 
 void put_nibbles(const uint8_t* codes, uint8_t* target) {
   for (int i = 0; i < 16; ++i)
@@ -235,7 +233,6 @@ void quantize_mxfp4(const float* x, const float* weight, uint8_t* target) {
 }
 
 // ---- formats of 256 values
-// ------------------------------------------------------------------------------------------------
 
 // What a block says, before it is laid out.
 struct SuperBlock {

@@ -141,7 +141,6 @@ TEST(Endurance, ThousandsOfMixedRequestsLeaveNothingBehind) {
 }
 
 // ---- Killed while writing
-// ----------------------------------------------------------------------------
 
 std::vector<GenerationRequest> conversation() {
   GenerationRequest request = ask("What is the capital of France?");

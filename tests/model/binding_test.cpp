@@ -232,7 +232,6 @@ TEST(Binding, GgufNames) {
 }
 
 // ---- The eight sizes, from headers alone
-// -------------------------------------------------------------------------
 
 class RealSize : public testing::TestWithParam<tests::RealSize> {};
 
