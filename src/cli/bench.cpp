@@ -74,7 +74,6 @@ struct Results {
 };
 
 // ---- What the machine allows
-// ---------------------------------------------------------------------
 
 enum class Part { kDecoder, kVision };
 
@@ -115,7 +114,6 @@ struct Limits {
 };
 
 // ---- Measuring
-// -----------------------------------------------------------------------------------
 
 class ModelBench {
  public:
@@ -334,7 +332,6 @@ class ModelBench {
 };
 
 // ---- Printing
-// ------------------------------------------------------------------------------------
 
 void print_json(const Results& r) {
   Json prefill = Json::array(), decode = Json::array(), vision = Json::array();
@@ -417,7 +414,6 @@ Status write_trace(const std::string& path, const Trace& prefill, const Trace& d
 }
 
 // ---- The command
-// ---------------------------------------------------------------------------------
 
 Status check_options(const BenchOptions& options, const model::ModelConfig& config) {
   const int64_t limit = config.text.max_context;
