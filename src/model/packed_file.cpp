@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -138,9 +139,10 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
   std::vector<Kept> kept;
   size_t all = 0;
   const auto now = fs::file_time_type::clock::now();
-  for (const auto& item : fs::directory_iterator(folder, error)) {
+  for (auto item = fs::directory_iterator(folder, error); !error && item != fs::end(item);
+       item.increment(error)) {
     std::error_code gone;
-    Kept file{item.path(), item.file_size(gone), item.last_write_time(gone)};
+    Kept file{item->path(), item->file_size(gone), item->last_write_time(gone)};
     if (gone) continue;
     const bool is_left = file.path.filename().string().find(".packed.") != std::string::npos;
     if (is_left && now - file.used > std::chrono::hours(24)) fs::remove(file.path, gone);
@@ -149,10 +151,16 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
     kept.push_back(std::move(file));
   }
   std::sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.used < b.used; });
-  const auto fits = [&] {
-    const fs::space_info space = fs::space(folder, error);
-    return all + bytes <= limit && (error || space.available >= bytes + space.capacity / 10);
+  const size_t kept_bytes = all;
+  const fs::space_info space = fs::space(folder, error);
+  const auto fits_with = [&](size_t left) {  // of what is kept
+    return left + bytes <= limit &&
+           (error || space.available + (kept_bytes - left) >= bytes + space.capacity / 10);
   };
+  const auto fits = [&] { return fits_with(all); };
+  // Where not even an empty folder has the room, nobody's file goes.
+  if (!fits_with(0))
+    return failed("{}: the disk has too little room for {} MB", folder, bytes >> 20);
   for (auto oldest = kept.begin(); oldest != kept.end() && !fits(); ++oldest) {
     std::error_code gone;
     if (fs::remove(oldest->path, gone)) all -= oldest->size;
@@ -222,6 +230,7 @@ bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& 
     std::byte* target = reads[r].target;
     for (size_t at = first; at < end;) {
       const ssize_t got = ::pread(fd, target + at, end - at, reads[r].entry->offset + at);
+      if (got < 0 && errno == EINTR) continue;
       if (got <= 0) return;  // the sum will differ
       at += got;
     }
