@@ -489,7 +489,7 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
 void EngineCore::deliver_ends() {
   for (auto& [channel, event] : ended_) channel->push(std::move(event));
   ended_.clear();
-  if (spills_.size() > kMaxSpills) spill_next();
+  while (spills_.size() > kMaxSpills) spill_next();
 }
 
 void EngineCore::spill_next() {

@@ -13,7 +13,8 @@
 //
 // Chunks end at multiples of `grain` after the last stop (a place where a snapshot is due and the
 // recurrent layers pause), or at one, whatever ran beside: so the recurrence is always cut at the
-// same places, and gives the same bits.
+// same places, and gives the same bits. Only a prompt that goes on from positions taken back inside
+// the prompt before it may have its last rows cut otherwise, and then agrees to f32 rounding.
 #pragma once
 
 #include <cstdint>
