@@ -320,6 +320,8 @@ Status continue_last_message(engine::GenerationRequest& request) {
   if (request.messages.empty()) return {};
   const ChatMessage& last = request.messages.back();
   if (last.role != "assistant" || !last.tool_calls.empty()) return {};
+  if (request.messages.size() == 1)
+    return bad_input("messages: expected a user's message before the answer that has begun");
   if (request.thinking == engine::Thinking::kOn)
     return bad_input("messages: an answer that has begun cannot go on with thinking");
   request.thinking = engine::Thinking::kOff;

@@ -1,7 +1,9 @@
 // One vector a text: OpenAI's /v1/embeddings, Ollama's /api/embed and /api/embeddings. Means over
 // the last layer's output of all tokens, of length 1. A request may hold many more texts than the
 // engine's queue: a few are under way at a time.
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -48,7 +50,11 @@ class EmbeddingReply final : public PendingReply {
       } else if (event->kind == Event::Kind::kError) {
         return std::make_unique<HttpReply>(error_reply(dialect_, event->error));
       } else if (event->kind == Event::Kind::kDone) {
-        embedded_.vectors[running_[i].first] = event->embedding;
+        const auto& vector = event->embedding;
+        if (!std::all_of(vector.begin(), vector.end(), [](float x) { return std::isfinite(x); }))
+          return std::make_unique<HttpReply>(
+              error_reply(dialect_, 500, "the model gave numbers that are not finite"));
+        embedded_.vectors[running_[i].first] = vector;
         embedded_.tokens += event->usage.prompt_tokens;
         running_.erase(running_.begin() + static_cast<ptrdiff_t>(i));
       }
