@@ -474,7 +474,12 @@ Result<int> bench(const BenchOptions& options) {
   TRY(const auto decoder, model::Model::plan(files, {.vision = false, .drafting = false}));
   const auto start = Clock::now();
   TRY(const auto model,
-      model::Model::load(files, context, {.vision = options.image_size > 0, .drafting = false}));
+      model::Model::load(
+          files, context,
+          {.vision = options.image_size > 0,
+           .drafting = false,
+           .packed_folder = packed_folder(options.model),
+           .packed_limit = static_cast<size_t>(options.model.packed_cache_gb) << 30}));
   Results results;
   results.load_seconds = seconds_since(start);
   results.stored_gb = static_cast<double>(model->weights().stored_bytes) / 1e9;

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <thread>
 
 extern char** environ;
@@ -28,9 +31,21 @@ struct Pipe {
   }
 };
 
+// What the program keeps between starts goes to a folder of this test run's own.
+void keep_cache_apart() {
+  static const bool done = [] {
+    const auto folder =
+        std::filesystem::temp_directory_path() / ("godwit-cli-test-" + std::to_string(::getpid()));
+    ::setenv("XDG_CACHE_HOME", folder.c_str(), 1);
+    return std::atexit([] { std::filesystem::remove_all(std::getenv("XDG_CACHE_HOME")); }) == 0;
+  }();
+  static_cast<void>(done);
+}
+
 }  // namespace
 
 ProgramResult run_program(const std::vector<std::string>& arguments, const std::string& input) {
+  keep_cache_apart();
   std::vector<std::string> words = {GODWIT_BINARY_DIR "/godwit"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
