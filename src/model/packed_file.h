@@ -5,10 +5,10 @@
 //   table: PackedEntry …
 //   PackedTail
 //
-// Its name is the fingerprint of the checkpoint's files and of the layouts that packing makes, so a
-// file that is found is the right one. It is written under a name of its own and renamed when whole;
-// a cut or damaged one is found by its sums and made again. Experts that stay on disk are read too
-// often to be summed each time: a file that was once synced is believed for them.
+// Its name is the fingerprint of the checkpoint's files and of the layouts that packing makes, so
+// a file that is found is the right one. It is written under a name of its own and renamed when
+// whole; a cut or damaged one is found by its sums and made again. Experts that stay on disk are
+// too many to be summed at each start: a file that was synced is believed for them.
 #pragma once
 
 #include <cstdint>
