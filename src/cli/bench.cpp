@@ -43,12 +43,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 struct PrefillResult {
   int64_t n;
   double tok_s, gmac_s, share;  // share: of the limit, measured beside it
@@ -509,6 +503,12 @@ tensor::DType kv_type_of(const std::string& name) {
          : name == "bf16" ? tensor::DType::kBF16
          : name == "f32"  ? tensor::DType::kF32
                           : tensor::DType::kF16;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 checkpoint::Json json_number(double value) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "checkpoint/json.h"
 #include "cli/commands.h"
@@ -16,6 +17,7 @@ Result<int> bench_turns(const BenchOptions& options, const std::string& path);
 Result<int> bench_undo(const BenchOptions& options, const std::string& path);
 
 tensor::DType kv_type_of(const std::string& name);
+double median(std::vector<double> values);   // not empty; of an even number the mean of two
 checkpoint::Json json_number(double value);  // three decimals
 
 }  // namespace godwit::cli

@@ -184,8 +184,7 @@ class BareModel {
       run(cached, fresh);
       times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     }
-    std::sort(times.begin(), times.end());
-    return times[1];
+    return median(std::move(times));
   }
 
  private:

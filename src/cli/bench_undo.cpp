@@ -25,11 +25,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kWindow = 64, kDraftWindow = 8, kMostRows = 5, kMostBack = 8;
 constexpr int64_t kChunk = 512;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 class UndoBench {
  public:
   UndoBench(const model::Model& model, tensor::DType kv_type, int64_t context, int window)
