@@ -151,21 +151,22 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
     kept.push_back(std::move(file));
   }
   std::sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.used < b.used; });
-  const size_t kept_bytes = all;
-  const fs::space_info space = fs::space(folder, error);
-  const auto fits_with = [&](size_t left) {  // of what is kept
-    return left + bytes <= limit &&
-           (error || space.available + (kept_bytes - left) >= bytes + space.capacity / 10);
+  // What all files may take, so that a tenth of the disk stays free.
+  auto allowed = static_cast<int64_t>(limit);
+  if (const fs::space_info space = fs::space(folder, error); !error)
+    allowed = std::min(allowed, static_cast<int64_t>(all + space.available) -
+                                    static_cast<int64_t>(space.capacity / 10));
+  const auto fits_beside = [&](size_t others) {
+    return static_cast<int64_t>(others + bytes) <= allowed;
   };
-  const auto fits = [&] { return fits_with(all); };
   // Where not even an empty folder has the room, nobody's file goes.
-  if (!fits_with(0))
-    return failed("{}: the disk has too little room for {} MB", folder, bytes >> 20);
-  for (auto oldest = kept.begin(); oldest != kept.end() && !fits(); ++oldest) {
+  for (auto oldest = kept.begin(); fits_beside(0) && !fits_beside(all) && oldest != kept.end();
+       ++oldest) {
     std::error_code gone;
     if (fs::remove(oldest->path, gone)) all -= oldest->size;
   }
-  if (!fits()) return failed("{}: the disk has too little room for {} MB", folder, bytes >> 20);
+  if (!fits_beside(all))
+    return failed("{}: the disk has too little room for {} MB", folder, bytes >> 20);
   return {};
 }
 
