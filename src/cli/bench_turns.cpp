@@ -33,7 +33,7 @@ using checkpoint::Json;
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kAnswerTokens = 24, kThoughtTokens = 8, kTools = 12;
+constexpr int kAnswerTokens = 24, kThoughtTokens = 8, kToolCount = 12;
 constexpr int kTurnTokens[] = {16, 40, 100, 250, 30, 60, 400, 20, 150, 80};  // of the user, in turn
 constexpr double kShare = 1.1, kExtra = 0.05;
 
@@ -116,7 +116,7 @@ class Conversation {
       if (ids.size() == 1) request_.sampling.logit_bias[ids[0]] = -1000;
     }
     if (client_ == Client::kTools)
-      for (int i = 0; i < kTools; ++i) request_.tools.push_back(made_up_tool(words_, i));
+      for (int i = 0; i < kToolCount; ++i) request_.tools.push_back(made_up_tool(words_, i));
     int64_t tools = 0;
     for (const Json& tool : request_.tools)
       tools += static_cast<int64_t>(engine.tokenize(tool.dump_python(), false).size());
