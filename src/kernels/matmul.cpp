@@ -1,9 +1,9 @@
 // Policy of the products: how rows are grouped, how weights are split over threads, what goes to
 // which kernel. No intrinsics.
 //
-// x is cut into groups of at most kMaxGroupRows rows; each group is rounded to int8 blocks once for
-// all products. A task is some pairs of tiles (32 output rows) of one product times all groups: the
-// pair's weights come from memory once and stay in the second-level cache for the other groups.
+// x is cut into groups of a few rows; each group is rounded to int8 blocks once for all products. A
+// task is some pairs of tiles (32 output rows) of one product times all groups: the pair's weights
+// come from memory once and stay in the second-level cache for the other groups.
 #include "kernels/matmul.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ struct RowGroups {
   int64_t count, larger;
   int size;
   explicit RowGroups(int64_t rows) {
-    count = (rows + kMaxGroupRows - 1) / kMaxGroupRows;
+    count = rows <= kMaxGroupRows ? 1 : (rows + kManyRowsGroup - 1) / kManyRowsGroup;
     size = static_cast<int>((rows + count - 1) / count);
     larger = rows - count * (size - 1);
   }
@@ -164,17 +164,25 @@ void run_task(const Plan& plan, const Activations& a, int64_t task) {
         const int64_t first_row = a.groups.first(g);
         const void* x = plain ? static_cast<const void*>(a.x.row(first_row))
                               : a.blocks + first_row * a.bytes_per_row;
-        const TileProduct call = {plan.tiles + tile * plan.tile_bytes,
-                                  plan.tile_bytes,
-                                  count,
-                                  a.x.columns,
-                                  a.groups.rows(g),
-                                  x,
-                                  a.x.stride,
-                                  g == 0,
-                                  sums};
+        TileProduct call = {plan.tiles + tile * plan.tile_bytes,
+                            plan.tile_bytes,
+                            count,
+                            a.x.columns,
+                            a.groups.rows(g),
+                            x,
+                            a.x.stride,
+                            g == 0,
+                            sums,
+                            count * kTileRows};
+        const Product& product = *plan.product;
+        const bool in_place = !product.add && !product.bias && columns == count * kTileRows;
+        if (in_place) {
+          call.sums = product.out.row(first_row) + first_column;
+          call.sums_stride = product.out.stride;
+        }
         plan.kernel(call);
-        finish(*plan.product, sums, count * kTileRows, first_row, call.rows, first_column, columns);
+        if (!in_place)
+          finish(product, sums, count * kTileRows, first_row, call.rows, first_column, columns);
       }
     }
   }

@@ -65,7 +65,7 @@ void block_product(PackedLayout layout, const TileProduct& p) {
         for (int r = 0; r < p.rows; ++r)
           totals[r] = add_block(layout, w, read_activations(p, r, block), totals[r]);
       }
-      for (int r = 0; r < p.rows; ++r) p.sums[(r * p.tile_count + t) * kTileRows + i] = totals[r];
+      for (int r = 0; r < p.rows; ++r) p.sums[r * p.sums_stride + t * kTileRows + i] = totals[r];
     }
   }
 }
@@ -85,7 +85,7 @@ void plain_product(PackedLayout layout, const TileProduct& p) {
           run[r] = 0;
         }
       }
-      for (int r = 0; r < p.rows; ++r) p.sums[(r * p.tile_count + t) * kTileRows + i] = totals[r];
+      for (int r = 0; r < p.rows; ++r) p.sums[r * p.sums_stride + t * kTileRows + i] = totals[r];
     }
   }
 }

@@ -6,8 +6,8 @@
 namespace {
 
 struct V {
-  static constexpr int kParts = 1, kGroupRows = 6;
-  static constexpr int block_tiles(int rows) { return rows <= 4 ? 1 : 2; }
+  static constexpr int kParts = 1, kGroupRows = 8;
+  static constexpr int block_tiles(int rows) { return rows == 5 || rows == 6 ? 2 : 1; }
   static constexpr int plain_tiles(int) { return 2; }
 
   using Codes = __m512i;

@@ -37,8 +37,9 @@ namespace godwit::kernels {
 
 constexpr int kTileRows = 16;
 constexpr int kBlockColumns = 32;
-constexpr int kMaxGroupRows =
-    6;  // activations that one kernel call multiplies: 2 tiles × 6 fill 24 of 32 registers
+// Rows of activations that one kernel call multiplies: at most 8, which all take the weights from
+// memory once; of many rows 6, as 2 tiles × 6 sums and totals fill 24 of 32 registers.
+constexpr int kMaxGroupRows = 8, kManyRowsGroup = 6;
 
 struct TileShape {
   int group;  // blocks that share a header
@@ -68,18 +69,19 @@ static inline ActivationScale activation_scale(float largest) {
   return {largest / 127.0f, 127.0f / largest};
 }
 
-// One call of a kernel: sums[r][16 t + i] = Σ_k weight(tile t, row i, k) · x(r, k), each summed
+// One call of a kernel: sums(r, 16 t + i) = Σ_k weight(tile t, row i, k) · x(r, k), each summed
 // over k in rising order.
 struct TileProduct {
   const uint8_t* tiles;  // `tile_count` tiles, `tile_bytes` apart
   size_t tile_bytes;
   int tile_count;
   int64_t columns;
-  int rows;          // 1 … kMaxGroupRows
-  const void* x;     // block formats: activation blocks as above; plain types: f32 rows
-  int64_t x_stride;  // plain types: values between rows
-  bool from_memory;  // the tiles are not in a near cache: prefetch
-  float* sums;       // [rows, 16 · tile_count]
+  int rows;             // 1 … kMaxGroupRows
+  const void* x;        // block formats: activation blocks as above; plain types: f32 rows
+  int64_t x_stride;     // plain types: values between rows
+  bool from_memory;     // the tiles are not in a near cache: prefetch
+  float* sums;          // [rows, 16 · tile_count]
+  int64_t sums_stride;  // values between rows
 };
 
 // Plain types add up runs of this many columns, then the runs: rounding errors stay small in long

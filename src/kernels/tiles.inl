@@ -165,7 +165,7 @@ struct Generic : Nibbles {
 // for a missing one.
 TILE_FN float* sums_at(const TileProduct& p, int tile, int r, int n) {
   const int t = tile + n / kP;
-  return t < p.tile_count ? p.sums + (r * p.tile_count + t) * kTileRows + kTileRows / kP * (n % kP)
+  return t < p.tile_count ? p.sums + r * p.sums_stride + t * kTileRows + kTileRows / kP * (n % kP)
                           : nullptr;
 }
 
@@ -299,7 +299,8 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) totals[r][n] = V::zero_f32();
   const int64_t blocks = p.columns / kBlockColumns;
-  size_t at = 0;  // in each tile
+  const bool from_memory = p.from_memory && row == 0;  // later rows find them near
+  size_t at = 0;                                       // in each tile
   for (int64_t block = 0; block < blocks;) {
     const uint8_t* headers[N];
     for (int n = 0; n < N; ++n) headers[n] = bases[n / kP] + at;
@@ -309,7 +310,7 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
     for (int j = 0; j < in_group; ++j, at += kCodes, x += kActivationBlockBytes * x_rows) {
       const uint8_t* codes[N];
       for (int n = 0; n < N; ++n) codes[n] = bases[n / kP] + at + 64 / kP * (n % kP);
-      if (p.from_memory) {
+      if (from_memory) {
         prefetch_tiles<T, kCodes>(p, bases, at);
         if (j == 0) prefetch_tiles<T, kHeader>(p, bases, at - kHeader);
       }
@@ -382,7 +383,7 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
     int64_t k = first;
     for (; k + 2 <= end; k += 2) {
       const size_t at = k * F::kColumnBytes;
-      if (p.from_memory) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
+      if (p.from_memory && row == 0) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
       add_column<F, false>(bases, at, x, k, run);
       add_column<F, true>(bases, at, x, k, run);
     }
@@ -402,9 +403,11 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 
 // ---- from a call's tiles and rows to the functions above
 
+// tiles(R): taken together for R rows; from memory, block formats always take one.
 struct Blocks {
   static constexpr int kRows = V::kGroupRows;
   static constexpr int tiles(int rows) { return V::block_tiles(rows); }
+  static constexpr int tiles_from_memory(int) { return 1; }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     block_tiles<F, T, R, X>(p, tile, row);
@@ -414,6 +417,7 @@ struct Plains {
   static constexpr int kRows =
       kMaxGroupRows;  // no integers beside the sums: registers are enough for all
   static constexpr int tiles(int rows) { return V::plain_tiles(rows); }
+  static constexpr int tiles_from_memory(int rows) { return tiles(rows); }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     plain_tiles<F, T, R>(p, tile, row);
@@ -422,8 +426,12 @@ struct Plains {
 
 template <class Kind, class F, int R, int X>
 void rows_at_once(const TileProduct& p, int row) {
-  constexpr int T = Kind::tiles(R);
-  for (int tile = 0; tile < p.tile_count; tile += T) Kind::template run<F, T, R, X>(p, tile, row);
+  constexpr int kNear = Kind::tiles(R), kFar = Kind::tiles_from_memory(R);
+  if (p.from_memory && row == 0 && kFar != kNear) {
+    for (int t = 0; t < p.tile_count; t += kFar) Kind::template run<F, kFar, R, X>(p, t, row);
+  } else {
+    for (int t = 0; t < p.tile_count; t += kNear) Kind::template run<F, kNear, R, X>(p, t, row);
+  }
 }
 
 // A group of X rows, in two parts if it does not fit: 6 rows where 4 do are 3 + 3.
@@ -447,8 +455,12 @@ void product(const TileProduct& p) {
       return group<Kind, F, 4>(p);
     case 5:
       return group<Kind, F, 5>(p);
-    default:
+    case 6:
       return group<Kind, F, 6>(p);
+    case 7:
+      return group<Kind, F, 7>(p);
+    default:
+      return group<Kind, F, 8>(p);
   }
 }
 

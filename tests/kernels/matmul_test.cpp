@@ -196,7 +196,7 @@ TEST(Matmul, EveryInstructionSetGivesTheScalarBits) {
       for (auto [rows, columns] : shapes_for(dtype)) {
         const Case c(dtype, rows, columns, random);
         const auto packed = PackedMatrix::pack(context, c.view());
-        for (int64_t n : {1, 2, 3, 4, 5, 6, 7, 13, 40}) {
+        for (int64_t n : {1, 2, 3, 4, 5, 6, 7, 8, 13, 40}) {
           auto x = random_values(n * columns, random);
           x[random() % x.size()] = 1e4f;  // an outlier
           if (columns >= 32) std::fill_n(x.begin() + (n - 1) * columns, 32, 0.0f);
