@@ -181,6 +181,10 @@ class ModelBench {
     }
     std::vector<model::PlainMemory> memories;
     memories.push_back(std::move(memory));
+    while (int64_t(memories.size()) < (options_.batches.empty() ? 1 : options_.batches[0])) {
+      memories.emplace_back(geometry_, prompt + kTracedTokens);
+      fill(memories.back(), prompt);
+    }
     const Trace::Recording recording(decode);
     decode_tokens(memories, prompt, kTracedTokens);
   }
