@@ -4,7 +4,8 @@
 //   block formats   total = fma(float(Σ integer · code), weight scale · activation scale, total)
 //                   per 32 columns, or per 16 where the format has a scale per 16; then, for
 //                   formats with a minimum, total = fma(−min, activation scale · Σ code, total)
-//   plain types     run = fma(w, x, run) over kRunColumns columns; total += run
+//   plain types     run = fma(w, x, run) over the even columns of kRunColumns, and the same over
+//                   the odd ones; total += even + odd
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -74,15 +75,15 @@ void plain_product(PackedLayout layout, const TileProduct& p) {
   const auto* x = static_cast<const float*>(p.x);
   for (int t = 0; t < p.tile_count; ++t) {
     for (int i = 0; i < kTileRows; ++i) {
-      float totals[kMaxGroupRows] = {}, run[kMaxGroupRows] = {};
+      float totals[kMaxGroupRows] = {}, run[kMaxGroupRows][2] = {};
       for (int64_t k = 0; k < p.columns; ++k) {
         const float w = read_packed_plain(layout, p.tiles + t * p.tile_bytes, i, k);
         const bool ends = (k + 1) % kRunColumns == 0 || k + 1 == p.columns;
         for (int r = 0; r < p.rows; ++r) {
-          run[r] = std::fma(w, x[r * p.x_stride + k], run[r]);
+          run[r][k % 2] = std::fma(w, x[r * p.x_stride + k], run[r][k % 2]);
           if (!ends) continue;
-          totals[r] += run[r];
-          run[r] = 0;
+          totals[r] += run[r][0] + run[r][1];
+          run[r][0] = run[r][1] = 0;
         }
       }
       for (int r = 0; r < p.rows; ++r) p.sums[r * p.sums_stride + t * kTileRows + i] = totals[r];

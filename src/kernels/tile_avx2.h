@@ -6,9 +6,10 @@
 namespace {
 
 struct V {
-  static constexpr int kParts = 2, kGroupRows = 4;  // 4 rows × 2 parts: 8 sums of 16 registers
+  // 4 rows × 2 parts: 8 sums of 16 registers; in plain types 3 × 2, of even and odd columns: 12
+  static constexpr int kParts = 2, kGroupRows = 4, kPlainRows = 3;
   static constexpr int block_tiles(int) { return 1; }
-  static constexpr int plain_tiles(int rows) { return rows <= 2 ? 2 : 1; }
+  static constexpr int plain_tiles(int rows) { return rows == 1 ? 2 : 1; }
 
   using Codes = __m256i;
   using Ints = __m256i;

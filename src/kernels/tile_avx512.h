@@ -6,9 +6,9 @@
 namespace {
 
 struct V {
-  static constexpr int kParts = 1, kGroupRows = 8;
+  static constexpr int kParts = 1, kGroupRows = 8, kPlainRows = 8;
   static constexpr int block_tiles(int rows) { return rows == 5 || rows == 6 ? 2 : 1; }
-  static constexpr int plain_tiles(int) { return 2; }
+  static constexpr int plain_tiles(int rows) { return rows <= 6 ? 2 : 1; }
 
   using Codes = __m512i;
   using Ints = __m512i;

@@ -6,9 +6,10 @@
 namespace {
 
 struct V {
-  static constexpr int kParts = 4, kGroupRows = 4;  // 4 rows × 4 parts: 16 sums of 32 registers
+  // 4 rows × 4 parts: 16 sums of 32 registers; in plain types 3 × 4, of even and odd columns: 24
+  static constexpr int kParts = 4, kGroupRows = 4, kPlainRows = 3;
   static constexpr int block_tiles(int) { return 1; }
-  static constexpr int plain_tiles(int rows) { return rows <= 2 ? 2 : 1; }
+  static constexpr int plain_tiles(int rows) { return rows == 1 ? 2 : 1; }
 
   using Codes = uint8x16_t;
   using Ints = int32x4_t;

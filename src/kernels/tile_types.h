@@ -84,8 +84,8 @@ struct TileProduct {
   int64_t sums_stride;  // values between rows
 };
 
-// Plain types add up runs of this many columns, then the runs: rounding errors stay small in long
-// rows.
+// Plain types add up runs of this many columns, even and odd ones apart, then the runs: rounding
+// errors stay small in long rows, and a single row of x need not wait for each sum.
 constexpr int kRunColumns = 512;
 
 }  // namespace godwit::kernels

@@ -3,7 +3,7 @@
 //
 // clang-format off
 //   kParts                  vectors that 64 bytes of codes take: 1, 2 or 4; a vector serves 16 / kParts output rows
-//   kGroupRows              rows of x multiplied at once in block formats
+//   kGroupRows, kPlainRows  rows of x multiplied at once in block formats and in plain types
 //   block_tiles(R)          tiles taken together for R rows in block formats, plain_tiles(R) in plain types
 //   Codes, Ints, Floats     vectors of bytes, i32 and f32 with 16 / kParts lanes of 32 bits
 //   Weight<wide>, Dot       codes made ready for dot products; a sum of dot products under way
@@ -351,6 +351,7 @@ struct BF16 {
   }
 };
 
+// run: sums of the even columns or of the odd ones
 template <class F, bool kOdd, int T, int R, int N>
 TILE_FN void add_column(const uint8_t* const (&tiles)[T], size_t at, const float* const (&x)[R],
                         int64_t k, V::Floats (&run)[R][N]) {
@@ -373,29 +374,30 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
     bases[t] = p.tiles + p.tile_bytes * (tile + t < p.tile_count ? tile + t : tile);
   const float* x[R];
   for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(p.x) + (row + r) * p.x_stride;
-  V::Floats run[R][N];
+  V::Floats even[R][N], odd[R][N];
   for (int64_t first = 0; first < p.columns; first += kRunColumns) {
     const int64_t end = first + kRunColumns < p.columns ? first + kRunColumns : p.columns;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) run[r][n] = V::zero_f32();
+      for (int n = 0; n < N; ++n) even[r][n] = odd[r][n] = V::zero_f32();
     int64_t k = first;
     for (; k + 2 <= end; k += 2) {
       const size_t at = k * F::kColumnBytes;
       if (p.from_memory && row == 0) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
-      add_column<F, false>(bases, at, x, k, run);
-      add_column<F, true>(bases, at, x, k, run);
+      add_column<F, false>(bases, at, x, k, even);
+      add_column<F, true>(bases, at, x, k, odd);
     }
     if (k < end)
-      add_column<F, false>(bases, k * F::kColumnBytes, x, k, run);  // the last of an odd number
+      add_column<F, false>(bases, k * F::kColumnBytes, x, k, even);  // the last of an odd number
       // The totals stay in memory, or they would push weights out of registers in the loop above.
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
+        const V::Floats run = V::add(even[r][n], odd[r][n]);
         if (float* sums = sums_at(p, tile, row + r, n))
-          V::store(sums, V::add(first == 0 ? V::zero_f32() : V::load_sums(sums), run[r][n]));
+          V::store(sums, V::add(first == 0 ? V::zero_f32() : V::load_sums(sums), run));
       }
     }
   }
@@ -403,21 +405,18 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
 
 // ---- from a call's tiles and rows to the functions above
 
-// tiles(R): taken together for R rows; from memory, block formats always take one.
+// tiles(R): taken together for R rows from near caches; from memory it is always one.
 struct Blocks {
   static constexpr int kRows = V::kGroupRows;
   static constexpr int tiles(int rows) { return V::block_tiles(rows); }
-  static constexpr int tiles_from_memory(int) { return 1; }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     block_tiles<F, T, R, X>(p, tile, row);
   }
 };
 struct Plains {
-  static constexpr int kRows =
-      kMaxGroupRows;  // no integers beside the sums: registers are enough for all
+  static constexpr int kRows = V::kPlainRows;
   static constexpr int tiles(int rows) { return V::plain_tiles(rows); }
-  static constexpr int tiles_from_memory(int rows) { return tiles(rows); }
   template <class F, int T, int R, int X>
   static void run(const TileProduct& p, int tile, int row) {
     plain_tiles<F, T, R>(p, tile, row);
@@ -426,20 +425,21 @@ struct Plains {
 
 template <class Kind, class F, int R, int X>
 void rows_at_once(const TileProduct& p, int row) {
-  constexpr int kNear = Kind::tiles(R), kFar = Kind::tiles_from_memory(R);
-  if (p.from_memory && row == 0 && kFar != kNear) {
-    for (int t = 0; t < p.tile_count; t += kFar) Kind::template run<F, kFar, R, X>(p, t, row);
+  constexpr int T = Kind::tiles(R);
+  if (p.from_memory && row == 0) {
+    for (int t = 0; t < p.tile_count; ++t) Kind::template run<F, 1, R, X>(p, t, row);
   } else {
-    for (int t = 0; t < p.tile_count; t += kNear) Kind::template run<F, kNear, R, X>(p, t, row);
+    for (int t = 0; t < p.tile_count; t += T) Kind::template run<F, T, R, X>(p, t, row);
   }
 }
 
-// A group of X rows, in two parts if it does not fit: 6 rows where 4 do are 3 + 3.
-template <class Kind, class F, int X>
+// A group of X rows, in nearly equal parts if it does not fit: 6 rows where 4 do are 3 + 3.
+template <class Kind, class F, int X, int kDone = 0>
 void group(const TileProduct& p) {
-  constexpr int kFirst = X <= Kind::kRows ? X : (X + 1) / 2;
-  rows_at_once<Kind, F, kFirst, X>(p, 0);
-  if constexpr (kFirst < X) rows_at_once<Kind, F, X - kFirst, X>(p, kFirst);
+  constexpr int kParts = (X - kDone + Kind::kRows - 1) / Kind::kRows;
+  constexpr int kNow = (X - kDone + kParts - 1) / kParts;
+  rows_at_once<Kind, F, kNow, X>(p, kDone);
+  if constexpr (kDone + kNow < X) group<Kind, F, X, kDone + kNow>(p);
 }
 
 template <class Kind, class F>
