@@ -5,7 +5,8 @@
 namespace godwit::engine {
 namespace {
 
-constexpr int kFormat = 1;  // raised when the meaning of cached bytes changes
+// Raised when the meaning of cached bytes changes, or an order of additions that they come from.
+constexpr int kFormat = 2;
 constexpr size_t kSamples = 16, kSampleBytes = 256;
 
 void add_tensors(const checkpoint::TensorSource& source, std::string& text) {
