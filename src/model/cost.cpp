@@ -34,11 +34,16 @@ int64_t products_per_logit_row(const TextConfig& config) {
   return config.vocab_size * config.hidden_size;
 }
 
+int64_t attention_products_per_picture(const VisionConfig& config, int64_t patches) {
+  return 2 * patches * patches * config.hidden_size * config.depth;
+}
+
 int64_t products_per_picture(const VisionConfig& config, int64_t patches) {
   const int64_t D = config.hidden_size, merge = int64_t{config.merge_size} * config.merge_size;
-  const int64_t block = 4 * D * D + 2 * D * config.intermediate_size + 2 * patches * D;
+  const int64_t block = 4 * D * D + 2 * D * config.intermediate_size;
   const int64_t merger = merge * D * (merge * D + config.out_hidden_size);
-  return patches * (D * config.patch_values() + config.depth * block) + patches / merge * merger;
+  return patches * (D * config.patch_values() + config.depth * block) + patches / merge * merger +
+         attention_products_per_picture(config, patches);
 }
 
 }  // namespace godwit::model
