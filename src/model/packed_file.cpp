@@ -36,6 +36,35 @@ struct PackedTail {
 };
 static_assert(sizeof(PackedEntry) == 56 && sizeof(PackedTail) == 48);
 
+// A file that is read here and there.
+class Descriptor {
+ public:
+  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  void will_need(size_t at, size_t bytes) const {  // a wish
+    ::posix_fadvise(fd_, static_cast<off_t>(at), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+  }
+  // False if the file cannot be read, or ends before.
+  bool read(size_t at, std::span<std::byte> into) const {
+    while (!into.empty()) {
+      const ssize_t got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return false;
+      at += static_cast<size_t>(got);
+      into = into.subspan(static_cast<size_t>(got));
+    }
+    return true;
+  }
+
+ private:
+  const int fd_;
+};
+
 // Not against an enemy: finds damage, at the speed of memory. Eight lanes of words.
 uint64_t sum_of(std::span<const std::byte> bytes) {
   constexpr uint64_t kPrime = 0x9e3779b97f4a7c15;
@@ -56,16 +85,18 @@ uint64_t sum_of(std::span<const std::byte> bytes) {
 }
 uint64_t sum_of(std::string_view text) { return sum_of(std::as_bytes(std::span(text))); }
 
-// A part's sum with its place, so that parts can be added in any order.
-uint64_t part_sum(std::span<const std::byte> bytes, size_t chunk) {
-  const auto part = bytes.subspan(chunk * kChunk, std::min(kChunk, bytes.size() - chunk * kChunk));
-  return sum_of(part) * (2 * chunk + 1);
+// A chunk's sum with its place, so that they can be added in any order.
+uint64_t chunk_sum(std::span<const std::byte> chunk, size_t index) {
+  return sum_of(chunk) * (2 * index + 1);
 }
 
 uint64_t sum_on_all_cores(const kernels::Context& context, std::span<const std::byte> bytes) {
   std::atomic<uint64_t> sum = 0;
   const auto chunks = static_cast<int64_t>((bytes.size() + kChunk - 1) / kChunk);
-  context.pool->parallel_for(chunks, [&](int64_t i, int) { sum += part_sum(bytes, i); });
+  context.pool->parallel_for(chunks, [&](int64_t i, int) {
+    const size_t first = i * kChunk;
+    sum += chunk_sum(bytes.subspan(first, std::min(kChunk, bytes.size() - first)), i);
+  });
   return sum;
 }
 
@@ -85,16 +116,22 @@ void add_layouts(const kernels::Context& context, std::string& text) {
   }
 }
 
+// Reads rather than maps: a page that is missing in a mapped file brings megabytes of its
+// neighbours.
 Status add_file(const std::string& path, std::string& text) {
   std::error_code error;
   const auto changed = fs::last_write_time(path, error);
+  const size_t size = error ? 0 : fs::file_size(path, error);
   if (error) return failed("{}: {}", path, error.message());
-  TRY(const MappedFile file, MappedFile::open(path));
-  const auto bytes = file.bytes();
-  text += fmt::format("{} {}", bytes.size(), changed.time_since_epoch().count());
-  for (size_t i = 0; i < kSamples && !bytes.empty(); ++i) {
-    const size_t at = bytes.size() / kSamples * i / kPage * kPage;
-    text += fmt::format(" {:x}", sum_of(bytes.subspan(at, std::min(kPage, bytes.size() - at))));
+  const Descriptor file(path);
+  text += fmt::format("{} {}", size, changed.time_since_epoch().count());
+  const auto place = [&](size_t sample) { return size / kSamples * sample / kPage * kPage; };
+  for (size_t i = 0; i < kSamples; ++i) file.will_need(place(i), kPage);
+  for (size_t i = 0; i < kSamples && size > 0; ++i) {
+    std::byte page[kPage];
+    const std::span<std::byte> bytes(page, std::min(kPage, size - place(i)));
+    if (!file.read(place(i), bytes)) return failed("{}: cannot be read", path);
+    text += fmt::format(" {:x}", sum_of(bytes));
   }
   text += '\n';
   return {};
@@ -174,29 +211,31 @@ Result<std::shared_ptr<const PackedFile>> PackedFile::open(const std::string& pa
                                                            const std::string& fingerprint) {
   auto packed = std::make_shared<PackedFile>();
   TRY(packed->file_, MappedFile::open(path));
-  const auto bytes = packed->file_.bytes();
+  const Descriptor file(path);
+  const size_t size = packed->file_.bytes().size();
   PackedTail tail;
   Head head;
-  if (bytes.size() < kPage + sizeof tail) return failed("{}: cut short", path);
-  std::memcpy(&head, bytes.data(), sizeof head);
-  std::memcpy(&tail, bytes.data() + bytes.size() - sizeof tail, sizeof tail);
-  const size_t room = bytes.size() - sizeof tail;
+  if (size < kPage + sizeof tail || !file.read(0, std::as_writable_bytes(std::span(&head, 1))) ||
+      !file.read(size - sizeof tail, std::as_writable_bytes(std::span(&tail, 1))))
+    return failed("{}: cut short", path);
+  const size_t room = size - sizeof tail;
   if (std::memcmp(head.magic, kMagic, sizeof kMagic) != 0 ||
       std::memcmp(tail.magic, kMagic, sizeof kMagic) != 0 ||
       std::string_view(head.fingerprint, sizeof head.fingerprint) != fingerprint)
     return failed("{}: not the packed weights that are looked for", path);
-  if (tail.entries > room / sizeof(PackedEntry) ||
-      tail.table != room - tail.entries * sizeof(PackedEntry) ||
-      sum_of(bytes.subspan(tail.table, room - tail.table)) != tail.sum)
+  std::vector<PackedEntry>& entries = packed->entries_;
+  const bool fits = tail.entries <= room / sizeof(PackedEntry) &&
+                    tail.table == room - tail.entries * sizeof(PackedEntry);
+  if (fits) entries.resize(tail.entries);
+  const auto table = std::as_writable_bytes(std::span(entries));
+  const auto lies_before_table = [&](const PackedEntry& entry) {
+    return entry.offset % kPage == 0 && entry.offset <= tail.table &&
+           entry.bytes <= tail.table - entry.offset;
+  };
+  if (!fits || !file.read(tail.table, table) || sum_of(table) != tail.sum ||
+      !std::all_of(entries.begin(), entries.end(), lies_before_table))
     return failed("{}: its table is damaged", path);
   packed->synced_ = tail.synced == 1;
-  packed->entries_.resize(tail.entries);
-  std::memcpy(packed->entries_.data(), bytes.data() + tail.table, room - tail.table);
-  for (const PackedEntry& entry : packed->entries_) {
-    if (entry.offset % kPage != 0 || entry.offset > tail.table ||
-        entry.bytes > tail.table - entry.offset)
-      return failed("{}: its table is damaged", path);
-  }
   std::error_code ignored;  // the time of use, for make_packed_room()
   fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
   return packed;
@@ -215,8 +254,7 @@ const PackedEntry* PackedFile::find(std::string_view name, DType dtype, int64_t 
 }
 
 bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& reads) const {
-  const int fd = ::open(file_.path().c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  const Descriptor file(file_.path());
   struct Chunk {
     size_t read, index;
   };
@@ -225,19 +263,14 @@ bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& 
     for (size_t i = 0; i * kChunk < reads[r].entry->bytes; ++i) chunks.push_back({r, i});
   }
   std::vector<std::atomic<uint64_t>> sums(reads.size());
-  context.pool->parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t i, int) {
-    const auto [r, index] = chunks[i];
-    const size_t first = index * kChunk, end = std::min(first + kChunk, reads[r].entry->bytes);
-    std::byte* target = reads[r].target;
-    for (size_t at = first; at < end;) {
-      const ssize_t got = ::pread(fd, target + at, end - at, reads[r].entry->offset + at);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return;  // the sum will differ
-      at += got;
-    }
-    sums[r] += part_sum({target, end}, index);
+  std::atomic<size_t> next = 0;  // in the file's order, whoever is free: the disk sees one stream
+  context.pool->parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t, int) {
+    const auto [r, index] = chunks[next++];
+    const size_t first = index * kChunk, size = std::min(kChunk, reads[r].entry->bytes - first);
+    const std::span<std::byte> target(reads[r].target + first, size);
+    // Unread, the sum will differ.
+    if (file.read(reads[r].entry->offset + first, target)) sums[r] += chunk_sum(target, index);
   });
-  ::close(fd);
   for (size_t r = 0; r < reads.size(); ++r)
     if (sums[r] != reads[r].entry->sum) return false;
   return true;
