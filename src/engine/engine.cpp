@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -100,6 +101,16 @@ Status EngineImpl::load() {
   TRY(const model::WeightPlan plan, model::Model::plan(files_));
   if (!machine_is_busy()) probe_threads(options_);
   TRY(settings_, settle(options_, config, files_, plan));
+  pool_ = std::make_unique<ComputePool>(settings_.threads.most());
+  TRY(const Isa isa, isa_from_environment());
+  model::LoadOptions load{.packed_folder = options_.packed_folder,
+                          .packed_limit = options_.packed_disk_bytes};
+  const size_t on_disk = settings_.memory.on_disk;
+  if (on_disk > 0) load.experts = model::LoadOptions::Experts::kOnDisk;
+  // While the weights come from the disk, the tokenizer is made.
+  auto weights = std::async(std::launch::async, [&, isa] {
+    return model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}, load);
+  });
   TRY(tokenizer_, open_tokenizer(files_));
   if (tokenizer_->vocabulary_size() > config.text.vocab_size) {
     return bad_input("{}: expected a tokenizer of at most {} ids, found {}", options_.model,
@@ -107,13 +118,7 @@ Status EngineImpl::load() {
   }
   TRY(conventions_, read_conventions(files_, *tokenizer_));
   malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
-  pool_ = std::make_unique<ComputePool>(settings_.threads.most());
-  TRY(const Isa isa, isa_from_environment());
-  model::LoadOptions load{.packed_folder = options_.packed_folder,
-                          .packed_limit = options_.packed_disk_bytes};
-  const size_t on_disk = settings_.memory.on_disk;
-  if (on_disk > 0) load.experts = model::LoadOptions::Experts::kOnDisk;
-  TRY(model_, model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}, load));
+  TRY(model_, weights.get());
   if (on_disk > 0) {
     log_warn("{}: {} MB of experts do not fit into memory and {}", options_.model, on_disk >> 20,
              model_->weights().experts_on_disk ? "are read from disk when they are chosen: slow"
