@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/folder.h"
 #include "base/log.h"
 
 namespace godwit::cache {
@@ -138,28 +139,28 @@ std::optional<RecordFacts> DiskStore::read_start(const std::string& path, Record
 }
 
 Status DiskStore::scan() {
-  std::error_code error;
   const std::string ours = hex(options_.fingerprint);
-  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
+  const auto read = for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
     const std::string path = entry.path().string(), name = entry.path().filename().string();
     if (name.find(std::string(kEnding) + ".") != std::string::npos) {  // never got its name
+      std::error_code error;
       const auto written = fs::last_write_time(entry.path(), error);
       if (!error && fs::file_time_type::clock::now() - written > kStaleAfter)
         fs::remove(entry.path(), error);
-      continue;
+      return;
     }
     if (!name.starts_with(ours) || !name.ends_with(kEnding))
-      continue;  // another model's, or no file of ours
+      return;  // another model's, or no file of ours
     RecordKind kind{};
     Hash128 key;
     auto facts = read_start(path, kind, key);
     if (!facts || path_of({kind, key}) != path) {
       log_warn("cache: {} is damaged or foreign: passed over", path);
-      continue;
+      return;
     }
     records_[{kind, key}] = std::make_shared<const RecordFacts>(std::move(*facts));
-  }
-  if (error) return failed("cache folder {}: {}", options_.folder, error.message());
+  });
+  if (read) return failed("cache folder {}: {}", options_.folder, read.message());
   return {};
 }
 
@@ -167,7 +168,13 @@ void DiskStore::put(Record record) {
   const std::lock_guard lock(mutex_);
   const Key key{record.kind, record.key};
   if (stopping_ || records_.contains(key) || pending_.contains(key)) return;
-  if (pending_bytes_ + bytes_of(record) > options_.max_pending) return;
+  if (pending_bytes_ + bytes_of(record) > options_.max_pending) {
+    if (!lagging_)
+      log_warn("cache: {} MB wait to be written to {}: more is not kept on disk until they are",
+               pending_bytes_ >> 20, options_.folder);
+    lagging_ = true;
+    return;
+  }
   pending_bytes_ += bytes_of(record);
   pending_.insert(key);
   queue_.push_back(std::move(record));
@@ -245,7 +252,10 @@ void DiskStore::write_loop() {
     } else {
       log_warn("cache: {}", written.error().message);
     }
-    if (queue_.empty()) idle_.notify_all();
+    if (queue_.empty()) {
+      lagging_ = false;
+      idle_.notify_all();
+    }
   }
 }
 
@@ -291,14 +301,14 @@ void DiskStore::make_room() {
   std::vector<Item> items;
   size_t total = 0;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
-    if (!entry.path().filename().string().ends_with(kEnding)) continue;
+  for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
+    if (!entry.path().filename().string().ends_with(kEnding)) return;
     const auto size = static_cast<size_t>(entry.file_size(error));
     const auto time = entry.last_write_time(error);
-    if (error) continue;
+    if (error) return;
     items.push_back({time, size, entry.path()});
     total += size;
-  }
+  });
   if (total <= options_.max_bytes) return;
   std::sort(items.begin(), items.end(),
             [](const Item& a, const Item& b) { return a.time < b.time; });
@@ -320,9 +330,11 @@ void DiskStore::flush() {
 
 size_t DiskStore::bytes() const {
   size_t total = 0;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(options_.folder, error))
-    total += entry.file_size(error);
+  for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
+    std::error_code error;
+    const auto size = entry.file_size(error);
+    if (!error) total += size;
+  });
   return total;
 }
 

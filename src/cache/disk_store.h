@@ -93,6 +93,7 @@ class DiskStore {
   std::deque<Record> queue_;
   size_t pending_bytes_ = 0;
   bool stopping_ = false, writing_ = false;
+  bool lagging_ = false;  // a record was passed over since the queue was last empty
   std::thread writer_;
 };
 

@@ -19,6 +19,7 @@
 #include <random>
 
 #include "base/cpu.h"
+#include "base/folder.h"
 #include "cli/bench.h"
 #include "cli/made_up.h"
 #include "cli/session.h"
@@ -254,13 +255,13 @@ class TemporaryFolder {
 
 // Files leave the page cache, as after a restart of the machine.
 void forget_files(const std::string& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  for_each_entry(folder, [](const fs::directory_entry& entry) {
     const int file = ::open(entry.path().c_str(), O_RDONLY);
-    if (file < 0) continue;
+    if (file < 0) return;
     ::fdatasync(file);
     ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
     ::close(file);
-  }
+  });
 }
 
 // Bytes a second that cold files are read with, into memory that is used again.
@@ -269,13 +270,13 @@ double read_rate(const std::string& folder) {
   std::vector<char> buffer(size_t{1} << 20);
   double bytes = 0;
   const auto start = Clock::now();
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  for_each_entry(folder, [&](const fs::directory_entry& entry) {
     const int file = ::open(entry.path().c_str(), O_RDONLY);
-    if (file < 0) continue;
+    if (file < 0) return;
     for (ssize_t n; (n = ::read(file, buffer.data(), buffer.size())) > 0;)
       bytes += static_cast<double>(n);
     ::close(file);
-  }
+  });
   return bytes / std::chrono::duration<double>(Clock::now() - start).count();
 }
 

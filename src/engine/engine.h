@@ -74,9 +74,8 @@ struct EngineStats {
   // Lookups in the prefix tree, one a request, by why no more was reused: all that could be was; no
   // token was known; the tokens parted from what is known; known tokens (a page or more) had no
   // snapshot to go on from.
-  // (Positions taken back, beside them.)
-  int64_t undone_positions = 0;
   int64_t reuse_whole = 0, reuse_unknown = 0, reuse_diverged = 0, reuse_no_snapshot = 0;
+  int64_t undone_positions = 0;  // taken back without computing anew
   int64_t pictures_encoded = 0, pictures_reused = 0;
   double prefill_seconds = 0, decode_seconds = 0;
 };

@@ -42,6 +42,8 @@ constexpr EngineNumber kNumbers[] = {
     {GODWIT_STAT(reuse_unknown), kLookups, "", kCounter, "unknown"},
     {GODWIT_STAT(reuse_diverged), kLookups, "", kCounter, "diverged"},
     {GODWIT_STAT(reuse_no_snapshot), kLookups, "", kCounter, "no_snapshot"},
+    {GODWIT_STAT(undone_positions), "godwit_undone_positions_total",
+     "Positions of running sequences taken back", kCounter},
     {GODWIT_STAT(generated_tokens), "godwit_generated_tokens_total", "Tokens of answers", kCounter},
     {GODWIT_STAT(prefill_seconds), "godwit_prefill_seconds_total", "Time spent computing prompts",
      kCounter},

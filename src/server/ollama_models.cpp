@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/folder.h"
 #include "server/answer.h"
 #include "server/ollama.h"
 
@@ -34,9 +35,9 @@ FileFacts facts_of(const std::string& path) {
         facts.modified, std::chrono::duration_cast<std::chrono::nanoseconds>(system).count());
   };
   if (fs::is_directory(path, error)) {
-    for (const auto& entry : fs::directory_iterator(path, error)) {
+    for_each_entry(path, [&](const fs::directory_entry& entry) {
       if (entry.is_regular_file(error)) add(entry.path());
-    }
+    });
   } else {
     add(path);
   }
