@@ -4,19 +4,25 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 namespace godwit::checkpoint {
 
 Result<OutputFile> OutputFile::create(const std::string& path) {
-  std::FILE* file = std::fopen((path + ".part").c_str(), "wbe");
-  if (!file) return failed("{}: cannot write: {}", path, std::strerror(errno));
-  return OutputFile(path, file);
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::path target = fs::canonical(path, ignored);  // empty: nothing is there yet
+  const bool whole = target.empty() || fs::is_regular_file(target, ignored);
+  OutputFile output(target.empty() ? path : target.string(), whole);
+  output.file_.reset(std::fopen((whole ? output.part() : output.path_).c_str(), "wbe"));
+  if (!output.file_) return failed("{}: cannot write: {}", path, std::strerror(errno));
+  return output;
 }
 
 OutputFile::~OutputFile() {
   if (!file_) return;  // committed, or moved away
   file_.reset();
-  std::remove(part().c_str());
+  if (whole_) std::remove(part().c_str());
 }
 
 Status OutputFile::write(std::span<const std::byte> bytes) {
@@ -38,9 +44,9 @@ Status OutputFile::sync() {
 
 Status OutputFile::commit() {
   const bool closed = std::fclose(file_.release()) == 0;
-  if (closed && std::rename(part().c_str(), path_.c_str()) == 0) return {};
+  if (closed && (!whole_ || std::rename(part().c_str(), path_.c_str()) == 0)) return {};
   const int reason = errno;
-  std::remove(part().c_str());
+  if (whole_) std::remove(part().c_str());
   return failed("{}: cannot write: {}", path_, std::strerror(reason));
 }
 

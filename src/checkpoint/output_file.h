@@ -1,5 +1,6 @@
 // OutputFile: a file that appears under its name only when it is whole. Until commit() it is
-// `path.part`, and without commit() it is removed.
+// `path.part`, and without commit() it is removed. A device or a pipe is written to as it is, and
+// what a link names is replaced, not the link.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 
@@ -32,10 +34,11 @@ class OutputFile {
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  OutputFile(const std::string& path, std::FILE* file) : path_(path), file_(file) {}
+  OutputFile(std::string path, bool whole) : path_(std::move(path)), whole_(whole) {}
   std::string part() const { return path_ + ".part"; }
 
   std::string path_;
+  bool whole_;  // by way of part()
   std::unique_ptr<std::FILE, Close> file_;
   uint64_t size_ = 0;
 };

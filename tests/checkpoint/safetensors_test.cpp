@@ -1,6 +1,10 @@
 // safetensors: what is written is read back; shards; and files that lie, cut at every byte.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <thread>
 
 #include "checkpoint/json.h"
 #include "checkpoint/tensor_source.h"
@@ -250,6 +254,21 @@ TEST(Safetensors, WritingWhereItIsNotPossible) {
   const auto status = write_safetensors("/nowhere/x.safetensors", small());
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().kind, ErrorKind::kFailed);
+}
+
+TEST(Safetensors, DevicesAndLinksStay) {
+  const Folder folder;
+  namespace fs = std::filesystem;
+  ASSERT_TRUE(write_safetensors(folder / "a.safetensors", small()));
+  fs::create_symlink(folder / "a.safetensors", folder / "link");
+  EXPECT_TRUE(write_safetensors(folder / "link", small()));
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_TRUE(open_safetensors(folder / "link"));
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::thread reader([&] { EXPECT_TRUE(!slurp(folder / "pipe").empty()); });
+  EXPECT_TRUE(write_safetensors(folder / "pipe", small()));
+  reader.join();
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
 }
 
 }  // namespace
