@@ -5,6 +5,7 @@
 #include "checkpoint/model_folder.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "cli/terminal.h"
 #include "engine/settings.h"
 #include "text/chat_template.h"
 #include "text/output_parser.h"
@@ -27,6 +28,7 @@ Status for_each_line(Answer answer) {
     if (!answered)
       return in_context(fmt::format("standard input, line {}", number), answered.error());
     std::cout << *answered << '\n';
+    if (!std::cout) return tl::unexpected<Error>(output_error());
   }
   std::cout.flush();
   return {};

@@ -2,6 +2,8 @@
 // in commands.h.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
+#include <iostream>
 
 #include "base/log.h"
 #include "cli/commands.h"
@@ -10,6 +12,16 @@
 
 namespace godwit::cli {
 namespace {
+
+// CLI11's own names the largest double in its message, all 309 digits of it.
+const CLI::Validator kNotNegative(
+    [](const std::string& text) {
+      double value = 0;
+      return CLI::detail::lexical_cast(text, value) && value >= 0
+                 ? std::string()
+                 : "expected 0 or more, found " + text;
+    },
+    "NONNEGATIVE");
 
 void add_packed_flag(CLI::App& app, ModelOptions& o) {
   app.add_option("--packed-cache", o.packed_cache_gb,
@@ -50,15 +62,14 @@ void add_answer_flags(CLI::App& app, AnswerOptions& o) {
                  "think first: on, off or auto (as the model's template has it)")
       ->check(CLI::IsMember({"on", "off", "auto"}));
   app.add_option("--think-budget", o.think_budget, "close the thought after this many tokens")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--max-tokens", o.max_tokens, "length of the answer at most")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
+  app.add_option("--max-tokens", o.max_tokens, "length of the answer at most")->check(kNotNegative);
   app.add_option("--stop", o.stop, "end the answer before this text (may be repeated)")
       ->allow_extra_args(false);
   app.add_option("--temperature,--temp", s.temperature, "0: always the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
   app.add_option("--top-k", s.top_k, "choose among this many likeliest tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   app.add_option("--top-p", s.top_p,
                  "choose among the likeliest that together reach this probability")
       ->check(CLI::Range(0.0, 1.0));
@@ -107,7 +118,8 @@ class Program {
     } catch (const CLI::Success& wanted) {  // --help, --version
       return app_.exit(wanted);
     } catch (const CLI::ParseError& error) {
-      std::string message = error.what();
+      std::string message = unknown_command();
+      if (message.empty()) message = error.what();
       std::replace(message.begin(), message.end(), '\n', ' ');
       return report(
           Error{message + " (godwit --help lists the commands, godwit COMMAND --help its flags)",
@@ -117,6 +129,15 @@ class Program {
   }
 
  private:
+  // The message for a word where a command was expected; empty if that is not what is wrong.
+  std::string unknown_command() const {
+    const CLI::App* app = &app_;
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    const auto rest = app->remaining();
+    if (app->get_require_subcommand_min() == 0 || rest.empty()) return {};
+    return fmt::format("expected a command, found '{}'", rest.front());
+  }
+
   CLI::App* command(CLI::App& parent, const char* name, const char* what, const char* examples,
                     std::function<int()> work) {
     CLI::App* sub = parent.add_subcommand(name, what);
@@ -198,7 +219,7 @@ class Program {
         ->check(CLI::Range(0, 1 << 20))
         ->capture_default_str();
     sub->add_option("--image-size", o.image_size, "also a square picture of so many pixels a side")
-        ->check(CLI::NonNegativeNumber);
+        ->check(kNotNegative);
     sub->add_option("-r,--repeats", o.repeats, "runs of each; the median counts")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
@@ -233,10 +254,10 @@ class Program {
         ->allow_extra_args(false);
     sub->add_option("--memory-budget", o.memory_mb,
                     "MB for all models together: idle ones are unloaded for others")
-        ->check(CLI::NonNegativeNumber);
+        ->check(kNotNegative);
     sub->add_option("--unload-after", o.unload_minutes,
                     "minutes after which an idle model is unloaded; 0: never")
-        ->check(CLI::NonNegativeNumber);
+        ->check(kNotNegative);
     sub->add_option("--host", o.host, "address to listen on")->capture_default_str();
     sub->add_option("--port", o.port, "port; 0: any free one")
         ->check(CLI::Range(0, 65535))
@@ -422,6 +443,13 @@ Status check_arguments(int argc, char** argv) {
   return {};
 }
 
+// What is still in buffers, and whether all of it was taken: a full disk is no success.
+int finish_output() {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return kDone;
+  return report(output_error());
+}
+
 }  // namespace
 
 int report(const Error& error) {
@@ -435,5 +463,6 @@ int main(int argc, char** argv) {
   using namespace godwit::cli;
   std::signal(SIGPIPE, SIG_IGN);  // a reader that leaves is noticed where we write
   if (const auto valid = check_arguments(argc, argv); !valid) return report(valid.error());
-  return Program().run(argc, argv);
+  const int code = Program().run(argc, argv);
+  return code == kDone ? finish_output() : code;
 }

@@ -63,12 +63,17 @@ Result<std::vector<Json>> read_tools(const std::string& path) {
   TRY(const std::string text, read_file(path, size_t{16} << 20));
   auto json = checkpoint::parse_json(text);
   if (!json) return in_context(path, json.error());
-  if (json->is_object()) return std::vector<Json>{std::move(*json)};
+  if (json->is_object()) json = Json::array({std::move(*json)});
   if (!json->is_array())
     return bad_input("{}: expected a list of tools, found another kind of JSON value", path);
-  for (size_t i = 0; i < json->items().size(); ++i)
-    if (!json->items()[i].is_object())
-      return bad_input("{}: [{}]: expected an object that describes a function", path, i);
+  for (size_t i = 0; i < json->items().size(); ++i) {
+    const Json& tool = json->items()[i];
+    const Json* inner = tool.find("function");
+    const Json* name = (inner ? *inner : tool).find("name");
+    if (!name || !name->is_string())
+      return bad_input("{}: [{}]: expected an object that describes a function, with its name",
+                       path, i);
+  }
   return std::move(json->items());
 }
 
@@ -215,7 +220,6 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options)
   if (options.verbose || stderr_is_terminal()) {
     TRY(const auto plan, engine::Engine::plan(engine));
     if (options.verbose || plan.memory.total() > size_t{1} << 30) print_plan(plan);
-    if (!plan.template_note.empty()) fmt::print(stderr, "godwit: {}\n", plan.template_note);
   }
   return engine::Engine::open(engine);
 }
@@ -273,7 +277,7 @@ Result<Answer> show_answer(engine::Engine& engine, engine::GenerationRequest req
   InterruptScope interrupt([&] { generation->cancel(); });
   ProgressBar progress("reading");
   AnswerPrinter printer(thinking);
-  bool open = true;
+  std::optional<Error> closed;  // standard output takes no more
   while (auto event = generation->next()) {
     if (event->kind == engine::Event::Kind::kError) return tl::unexpected<Error>(event->error);
     if (event->kind == engine::Event::Kind::kPromptProgress) {
@@ -281,9 +285,13 @@ Result<Answer> show_answer(engine::Engine& engine, engine::GenerationRequest req
       continue;
     }
     progress.wipe();
-    if (open && !(open = printer.print(*event))) generation->cancel();
+    if (!closed && !printer.print(*event)) {
+      closed = output_error();
+      generation->cancel();
+    }
     if (event->kind == engine::Event::Kind::kDone) {
-      if (open) printer.finish();
+      if (!closed && !printer.finish()) closed = output_error();
+      if (closed) return tl::unexpected<Error>(*closed);
       return Answer{printer.message(), std::move(*event)};
     }
   }

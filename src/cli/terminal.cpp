@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 namespace godwit::cli {
@@ -73,6 +74,11 @@ bool write_out(std::string_view text) {
     text.remove_prefix(written);
   }
   return true;
+}
+
+Error output_error() {
+  return {fmt::format("standard output: cannot write: {}", std::strerror(errno ? errno : EIO)),
+          ErrorKind::kFailed};
 }
 
 ProgressBar::ProgressBar(std::string label) : label_(std::move(label)) {}

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace godwit::cli {
 
 bool stdout_is_terminal();
@@ -24,8 +26,11 @@ Style stdout_style();
 // terminal.
 std::string printable(std::string_view text);
 
-// Writes and flushes; false when nobody reads any more.
+// Writes and flushes; false when nobody reads any more, or the disk is full (errno tells).
 bool write_out(std::string_view text);
+
+// After output failed: the error, in the words of errno.
+Error output_error();
 
 // A bar on standard error that redraws itself; nothing if that is no terminal.
 class ProgressBar {

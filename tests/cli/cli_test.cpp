@@ -135,10 +135,12 @@ TEST_F(CliTest, InfoIsJson) {
 
 TEST_F(CliTest, WrongCalls) {
   expect_refused({}, {"subcommand"});
-  expect_refused({"fly"}, {});
+  expect_refused({"fly"}, {"command", "'fly'"});
+  expect_refused({"debug", "tokenise"}, {"command", "'tokenise'"});
   expect_refused({"run", "--wings", "2", "x"}, {"--wings"});
   expect_refused({"run", "--think", "maybe", "x"}, {"--think"});
   expect_refused({"run", "--temperature", "warm", "x"}, {"--temperature"});
+  expect_refused({"run", "--top-k", "-1", "x"}, {"--top-k: expected 0 or more, found -1"});
   expect_refused({"run", "--logit-bias", "x=1", "hi"}, {"--logit-bias", "x=1"});
   expect_refused({"run", "--schema", "s.json", "x"}, {"--schema", "not supported yet"});
   expect_refused({"run", "\xff\xfe"}, {"argument 2", "UTF-8", "\\xff"});
@@ -185,6 +187,9 @@ TEST_F(CliTest, WrongPromptsAndTools) {
   expect_refused({"run", "-c", "64", words}, {"64"});
   expect_refused({"run", "--tools", make("tools.json", "[{]"), "x"}, {"tools.json"});
   expect_refused({"run", "--tools", make("tools.json", "[1]"), "x"}, {"tools.json", "[0]"});
+  // A whole request instead of its tools.
+  expect_refused({"run", "--tools", make("tools.json", R"({"tools": []})"), "x"},
+                 {"tools.json", "[0]", "name"});
 }
 
 TEST_F(CliTest, DebugTextVerbsReadLines) {
@@ -214,6 +219,16 @@ TEST_F(CliTest, DebugTextVerbsReadLines) {
   expect_refused({"debug", "tokenize"}, {"line 1", "string"}, "[1]\n");
   expect_refused({"debug", "detokenize"}, {"line 2"}, "\n[999999999]\n");
   expect_refused({"debug", "render", "--template", "qwen9"}, {"qwen9"}, "{}\n");
+}
+
+TEST_F(CliTest, AFullDiskIsNoSuccess) {
+  const std::string program = GODWIT_BINARY_DIR "/godwit", said = path("said");
+  for (const char* call : {"info", "run \"Name the capital of Ireland.\"", "debug tokenize"}) {
+    const int status = std::system(
+        fmt::format("echo '\"hi\"' | '{}' {} > /dev/full 2> '{}'", program, call, said).c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << call;
+    EXPECT_THAT(read_file(said).value(), HasSubstr("standard output: cannot write")) << call;
+  }
 }
 
 TEST_F(CliTest, DebugMediaAndTensorsWriteFiles) {
