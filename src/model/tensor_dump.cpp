@@ -152,6 +152,29 @@ Status check_pads(const checkpoint::TensorSource& input, const Prompt& prompt, c
                    pads);
 }
 
+// A call encodes whole pictures: those whose pads it has.
+Status check_segments(const checkpoint::TensorSource& input, const Prompt& prompt,
+                      const Media& media, int merge) {
+  int64_t first = 0;
+  size_t next = 0;
+  for (int64_t count : prompt.segments) {
+    const auto begin = prompt.ids.begin() + first;
+    int64_t pads = std::count(begin, begin + count, media.pad);
+    while (pads > 0 && next < media.grids.size()) {
+      const VisionGrid& grid = media.grids[next++];
+      pads -= int64_t{grid.t} * grid.h * grid.w / (merge * merge);
+    }
+    if (!media.grids.empty() && pads != 0) {
+      return bad_input(
+          "{}: segments: expected the pads of a picture or clip in one call, found "
+          "them cut",
+          input.description());
+    }
+    first += count;
+  }
+  return {};
+}
+
 Result<Prompt> read_prompt(const checkpoint::TensorSource& input, const ModelConfig& config,
                            int64_t generate) {
   Prompt prompt;
@@ -185,6 +208,8 @@ Result<Prompt> read_prompt(const checkpoint::TensorSource& input, const ModelCon
         read_media(input, "pixel_values_videos", "video_grid_thw", vision, config.video_token));
     TRY_STATUS(check_pads(input, prompt, prompt.images, vision.merge_size, "picture"));
     TRY_STATUS(check_pads(input, prompt, prompt.videos, vision.merge_size, "video"));
+    for (const Media* media : {&prompt.images, &prompt.videos})
+      TRY_STATUS(check_segments(input, prompt, *media, vision.merge_size));
   }
   TRY_STATUS(read_positions(input, config, prompt));
   return prompt;

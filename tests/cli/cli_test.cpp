@@ -11,6 +11,7 @@
 
 #include "base/mapped_file.h"
 #include "checkpoint/json.h"
+#include "checkpoint/tensor_source.h"
 #include "tests/cli/program.h"
 
 namespace godwit::cli {
@@ -229,6 +230,26 @@ TEST_F(CliTest, AFullDiskIsNoSuccess) {
     EXPECT_EQ(WEXITSTATUS(status), 1) << call;
     EXPECT_THAT(read_file(said).value(), HasSubstr("standard output: cannot write")) << call;
   }
+}
+
+TEST_F(CliTest, DebugTensorsRefusesACutPicture) {
+  // Pads of two pictures of 4 rows each in calls of 2 and 6.
+  const std::vector<int64_t> ids = {5, 308, 308, 6, 7, 308, 308, 308, 308, 308, 308, 8},
+                             segments = {4, 8}, grids = {1, 4, 4, 1, 4, 4};
+  const std::vector<float> pixels(32 * 1536);
+  const auto named = [](const char* name, tensor::DType type, tensor::Shape shape,
+                        const auto& values) {
+    return checkpoint::NamedTensor{
+        name, {reinterpret_cast<const std::byte*>(values.data()), type, shape}};
+  };
+  ASSERT_TRUE(checkpoint::write_safetensors(
+      path("cut.safetensors"), {named("input_ids", tensor::DType::kI64, {12}, ids),
+                                named("segments", tensor::DType::kI64, {2}, segments),
+                                named("image_grid_thw", tensor::DType::kI64, {2, 3}, grids),
+                                named("pixel_values", tensor::DType::kF32, {32, 1536}, pixels)}));
+  expect_refused({"debug", "tensors", "-m", kSource + "/tests/goldens/models/qwen35-tiny/model",
+                  "--input", path("cut.safetensors"), "--output", path("dump")},
+                 {"segments", "cut"});
 }
 
 TEST_F(CliTest, DebugMediaAndTensorsWriteFiles) {
