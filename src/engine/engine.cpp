@@ -233,13 +233,22 @@ PrepareContext EngineImpl::prepare_context() {
 }
 
 void EngineImpl::prepare_one(Waiting waiting) {
-  auto prepared = prepare(prepare_context(), waiting.request);
+  PrepareContext context = prepare_context();
+  context.cancelled = &waiting.channel->cancel_flag();
+  auto prepared = prepare(context, waiting.request);
   if (!prepared) {
     {
       const std::lock_guard lock(mutex_);
       --preparing_;  // before the client can know, so that the counts are never behind an answer
     }
-    push_error(*waiting.channel, std::move(prepared.error()));
+    if (waiting.channel->cancelled()) {
+      Event done;
+      done.kind = Event::Kind::kDone;
+      done.finish = FinishReason::kCancelled;
+      waiting.channel->push(std::move(done));
+    } else {
+      push_error(*waiting.channel, std::move(prepared.error()));
+    }
     return;
   }
   auto sequence = std::make_unique<Sequence>(std::move(*prepared), waiting.channel, *tokenizer_,

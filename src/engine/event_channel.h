@@ -32,6 +32,7 @@ class EventChannel : public Generation {
   }
 
   bool cancelled() const { return cancelled_.load(); }
+  const std::atomic<bool>& cancel_flag() const { return cancelled_; }
   // How cancel() tells the engine; set before the channel is given away.
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
   // Nothing comes after kDone or kError.

@@ -57,7 +57,8 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
         part.kind == ContentPart::Kind::kImage
             ? media::patches_from_picture_file(file, context.conventions.picture_limits, geometry)
             : media::patches_from_video_file(file, context.conventions.video_limits,
-                                             context.conventions.video_sampling, {}, geometry);
+                                             context.conventions.video_sampling,
+                                             {.cancelled = context.cancelled}, geometry);
     if (!patched) return tl::unexpected(patched.error());
     patched->resized = {};
     prepared.facts = std::make_shared<const MediaFacts>(

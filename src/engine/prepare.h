@@ -2,6 +2,7 @@
 // tokenising and decoding of pictures happen here, on any thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,7 @@ struct PrepareContext {
   bool official_history;  // assistant turns as the template writes them, not as they were generated
   VisionStore& vision;
   const TurnMemory& turns;
+  const std::atomic<bool>* cancelled = nullptr;  // stops the decoding of a clip
 };
 
 // The prompt's template options with the request's thinking in them.

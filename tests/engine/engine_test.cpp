@@ -423,6 +423,21 @@ TEST_F(EngineTest, APictureIsEncodedOnce) {
   EXPECT_FALSE(second.content.empty());
 }
 
+TEST_F(EngineTest, AClipThatIsCancelledWhileItIsDecodedIsNoError) {
+  const auto bytes = std::make_shared<const std::string>(
+      read_file(GODWIT_SOURCE_DIR "/tests/goldens/media/video/h264.mp4").value());
+  GenerationRequest request = ask("What happens in the video?");
+  text::ContentPart clip;
+  clip.kind = text::ContentPart::Kind::kVideo;
+  clip.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"h264.mp4", bytes, {}, 2});
+  request.messages[0].content.insert(request.messages[0].content.begin(), clip);
+  auto generation = engine_->submit(std::move(request)).value();
+  generation->cancel();
+  const Reply reply = collect(*generation);
+  EXPECT_EQ(reply.error, "");
+  EXPECT_EQ(reply.done.finish, FinishReason::kCancelled);
+}
+
 std::vector<float> embed(Engine& engine, const std::string& text, Pooling pooling) {
   GenerationRequest request;
   request.raw_text = text;
