@@ -14,24 +14,27 @@ _godwit() {
     case ${COMP_WORDS[i]} in
       -*) break ;;
       *) path+=("${COMP_WORDS[i]}")
-         [[ ${path[0]} == debug && ${#path[@]} -lt 2 ]] || break ;;
+         [[ ${path[0]} =~ ^(debug|eval)$ && ${#path[@]} -lt 2 ]] || break ;;
     esac
   done
   case $previous in
     --think) COMPREPLY=($(compgen -W "on off auto" -- "$word")); return ;;
     --kv) COMPREPLY=($(compgen -W "f32 f16 bf16 q8" -- "$word")); return ;;
     --template) COMPREPLY=($(compgen -W "qwen3.5 qwen3.5-small qwen3.6 qwen3.8" -- "$word")); return ;;
+    --history) COMPREPLY=($(compgen -W "kept official" -- "$word")); return ;;
+    --type) COMPREPLY=($(compgen -W "F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q4_K_M Q4_K_S Q4_0 IQ4_XS IQ4_NL MXFP4" -- "$word")); return ;;
     completion) COMPREPLY=($(compgen -W "bash zsh" -- "$word")); return ;;
   esac
   local help words
-  help=$("${COMP_WORDS[0]}" "${path[@]}" --help 2>/dev/null)
+  help=$("${COMP_WORDS[0]}" "${path[@]}" --help 2>/dev/null | sed '/^Without -m/,$d; /^Examples:/,$d')
   if [[ $word == -* ]]; then
     words=$(grep -oE -- '(^| |,)--?[a-z][a-z-]*' <<<"$help" | tr -d ' ,')
   else
     words=$(sed -n '/^Subcommands:/,/^$/p' <<<"$help" | sed -nE 's/^  ([a-z]+) .*/\1/p')
   fi
   COMPREPLY=($(compgen -W "$words" -- "$word"))
-  if [[ ${#COMPREPLY[@]} -eq 0 ]]; then COMPREPLY=($(compgen -f -- "$word")); fi
+  # A line a file: names may have spaces.
+  if [[ ${#COMPREPLY[@]} -eq 0 ]]; then mapfile -t COMPREPLY < <(compgen -f -- "$word"); fi
 }
 complete -o filenames -F _godwit godwit
 )sh";
@@ -44,15 +47,17 @@ _godwit() {
   for ((i = 2; i < CURRENT; i++)); do
     [[ $words[i] == -* ]] && break
     path+=($words[i])
-    [[ $path[1] == debug && ${#path} -lt 2 ]] || break
+    [[ $path[1] == (debug|eval) && ${#path} -lt 2 ]] || break
   done
   case $words[CURRENT-1] in
     --think) compadd on off auto; return ;;
     --kv) compadd f32 f16 bf16 q8; return ;;
     --template) compadd qwen3.5 qwen3.5-small qwen3.6 qwen3.8; return ;;
+    --history) compadd kept official; return ;;
+    --type) compadd F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q4_K_M Q4_K_S Q4_0 IQ4_XS IQ4_NL MXFP4; return ;;
     completion) compadd bash zsh; return ;;
   esac
-  help=$($words[1] $path --help 2>/dev/null)
+  help=$($words[1] $path --help 2>/dev/null | sed '/^Without -m/,$d; /^Examples:/,$d')
   if [[ $words[CURRENT] == -* ]]; then
     found=(${(f)"$(grep -oE -- '(^| |,)--?[a-z][a-z-]*' <<<$help | tr -d ' ,')"})
   else
