@@ -354,27 +354,32 @@ class Program {
   void add_debug() {
     auto* debug = app_.add_subcommand("debug", "the project's own microscope");
     debug->require_subcommand(1);
-    const auto text_verb = [&](const char* name, const char* what,
+    const auto text_verb = [&](const char* name, const char* what, const char* examples,
                                int (*work)(const DebugTextOptions&)) {
-      auto* sub = command(*debug, name, what, "", [this, work] { return work(text_); });
+      auto* sub = command(*debug, name, what, examples, [this, work] { return work(text_); });
       sub->add_option("-m,--model", text_.model, "model; the demonstration model if absent");
       return sub;
     };
     text_verb("tokenize", "JSON strings, one a line, to arrays of token ids",
+              "  echo '\"Hello <|im_end|>\"' | godwit debug tokenize --plain",
               debug_tokenize_command)
         ->add_flag("--plain", text_.plain, "no special tokens: as what a user wrote is encoded");
     text_verb("detokenize", "arrays of token ids, one a line, to JSON strings",
-              debug_detokenize_command);
+              "  echo '[2023, 277, 198]' | godwit debug detokenize", debug_detokenize_command);
     text_verb("render", "conversations, one a line, to prompts, exactly as the official template",
+              "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], "
+              "\"add_generation_prompt\": true}' | godwit debug render --template qwen3.6",
               debug_render_command)
         ->add_option("--template", text_.template_name,
                      "qwen3.5, qwen3.5-small, qwen3.6 or qwen3.8, instead of the model's");
-    text_verb("parse", "generated texts, one a line, to messages", debug_parse_command)
+    text_verb("parse", "generated texts, one a line, to messages",
+              "  echo '{\"text\": \"So.</think>Yes.\", \"thinking\": true}' | godwit debug parse",
+              debug_parse_command)
         ->add_flag("--pieces", text_.pieces, "feed one byte at a time");
 
-    const auto media_verb = [&](const char* name, const char* what,
+    const auto media_verb = [&](const char* name, const char* what, const char* examples,
                                 int (*work)(const DebugMediaOptions&)) {
-      auto* sub = command(*debug, name, what, "", [this, work] { return work(media_); });
+      auto* sub = command(*debug, name, what, examples, [this, work] { return work(media_); });
       sub->add_option("file", media_.file, "the file")->required();
       sub->add_option("--output", media_.output, "safetensors file to write")->required();
       sub->add_option("-m,--model", media_.model,
@@ -385,14 +390,20 @@ class Program {
           ->check(CLI::PositiveNumber);
       return sub;
     };
-    media_verb("image", "a picture to what the vision tower sees", debug_image_command);
-    media_verb("video", "a clip to what the vision tower sees", debug_video_command)
+    media_verb("image", "a picture to what the vision tower sees",
+               "  godwit debug image sign.png --output sign.safetensors", debug_image_command);
+    media_verb("video", "a clip to what the vision tower sees",
+               "  godwit debug video clip.mp4 --output clip.safetensors\n"
+               "  godwit debug video frames --fps 4 --output clip.safetensors",
+               debug_video_command)
         ->add_option("--fps", media_.fps, "rate of a folder's frames")
         ->check(CLI::Range(0.001, 1000.0));
 
     auto* tensors =
         command(*debug, "tensors", "run ids (and pixels) through a model and write every tensor",
-                "", [this] { return debug_tensors_command(tensors_); });
+                "  godwit debug tensors -m model.gguf --input prompt.safetensors --output "
+                "tensors.safetensors --generate 16",
+                [this] { return debug_tensors_command(tensors_); });
     tensors->add_option("-m,--model", tensors_.model, "model; the demonstration model if absent");
     tensors->add_option("--mmproj", tensors_.mmproj, "vision file of a .gguf");
     tensors
