@@ -124,6 +124,7 @@ class AnswerPrinter {
   }
 
   bool finish() {
+    if (std::exchange(dimmed_, false)) return write_out("\n");  // it ended in the thought
     const bool nothing = content_.empty() && message_.tool_calls.empty();
     return ends_in_newline_ || nothing ? true : write_out("\n");
   }
