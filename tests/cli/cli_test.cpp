@@ -164,6 +164,10 @@ TEST_F(CliTest, WrongModels) {
   std::string config = model_file("config.json");
   config.replace(config.find("\"hidden_size\": 256"), 18, "\"hidden_size\": 320");
   expect_refused({"run", "-m", changed_model("config.json", config), "x"}, {"320", "256"});
+  config = model_file("config.json");
+  config.replace(config.find("\"image_token_id\": 2034"), 22, "\"image_token_id\": 2033");
+  expect_refused({"run", "-m", changed_model("config.json", config), "x"},
+                 {"image_token_id", "2034", "2033"});
   expect_refused({"run", "-m", changed_model("tokenizer.json", "{\"model\": 3}"), "x"},
                  {"tokenizer"});
 }
