@@ -1,6 +1,7 @@
 // The command line: every flag of every command is declared here (CLI11's only user); the work is
 // in commands.h.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -22,6 +23,18 @@ const CLI::Validator kNotNegative(
                  : "expected 0 or more, found " + text;
     },
     "NONNEGATIVE");
+
+// CLI11 takes −1 and whatever is too large for the largest number.
+const CLI::Validator kSeed(
+    [](const std::string& text) {
+      uint64_t value = 0;
+      const char* end = text.data() + text.size();
+      const auto read = std::from_chars(text.data(), end, value);
+      return read.ec == std::errc{} && read.ptr == end
+                 ? std::string()
+                 : fmt::format("expected 0 to {}, found {}", UINT64_MAX, text);
+    },
+    "");
 
 void add_packed_flag(CLI::App& app, ModelOptions& o) {
   app.add_option("--packed-cache", o.packed_cache_gb,
@@ -88,7 +101,7 @@ void add_answer_flags(CLI::App& app, AnswerOptions& o) {
   app.add_option("--logit-bias", o.logit_bias,
                  "TOKEN-ID=NUMBER, added to that token's logit (may be repeated)")
       ->allow_extra_args(false);
-  app.add_option("--seed", s.seed, "the same seed gives the same answer");
+  app.add_option("--seed", s.seed, "the same seed gives the same answer")->check(kSeed);
 }
 
 class Program {

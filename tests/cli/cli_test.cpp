@@ -142,6 +142,8 @@ TEST_F(CliTest, WrongCalls) {
   expect_refused({"run", "--think", "maybe", "x"}, {"--think"});
   expect_refused({"run", "--temperature", "warm", "x"}, {"--temperature"});
   expect_refused({"run", "--top-k", "-1", "x"}, {"--top-k: expected 0 or more, found -1"});
+  expect_refused({"run", "--seed", "-1", "x"}, {"--seed", "found -1"});
+  expect_refused({"run", "--seed", "99999999999999999999", "x"}, {"--seed", "expected 0 to"});
   expect_refused({"run", "--logit-bias", "x=1", "hi"}, {"--logit-bias", "x=1"});
   expect_refused({"run", "--schema", "s.json", "x"}, {"--schema", "not supported yet"});
   expect_refused({"run", "\xff\xfe"}, {"argument 2", "UTF-8", "\\xff"});
