@@ -128,7 +128,9 @@ TEST_F(ToolsTest, DivergenceGrowsAsBitsShrink) {
     EXPECT_GT(mean, previous) << type;
     EXPECT_LT(mean, 1) << type;
     previous = std::max(mean, 0.0);
-    if (std::string(type) == "BF16") EXPECT_LT(mean, 1e-6);
+    if (std::string(type) == "BF16") {
+      EXPECT_LT(mean, 1e-6);
+    }
   }
 }
 

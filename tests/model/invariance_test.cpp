@@ -200,7 +200,7 @@ TEST_P(Invariance, APauseHasTheBitsOfACutAndGivesACopy) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Invariance, testing::Values("qwen35-tiny", "qwen35-moe"),
-                         [](const auto& info) { return std::string(info.param).substr(7); });
+                         [](const auto& tested) { return std::string(tested.param).substr(7); });
 
 std::vector<float> some_pixels(int64_t patches, unsigned seed) {
   std::mt19937 random(seed);
