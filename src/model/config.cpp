@@ -270,7 +270,12 @@ class GgufFields {
  private:
   template <class T, class Value>
   void take(Result<Value> value, std::string_view name, T& target) const {
-    if (!value) return faults_.add(value.error().message);
+    if (!value) {
+      // All faults of a file are told together, its name once before them.
+      const std::string& message = value.error().message;
+      const std::string file = file_.description() + ": ";
+      return faults_.add(message.starts_with(file) ? message.substr(file.size()) : message);
+    }
     if constexpr (std::is_integral_v<T>) {
       if (!std::in_range<T>(*value))
         return faults_.add(fmt::format("{}: {} is out of range", key(name), *value));
