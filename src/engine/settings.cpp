@@ -96,6 +96,20 @@ void read_limits(const std::optional<Json>& file, media::PixelLimits& limits) {
   limits.max_pixels = integer_at(file, "size", "longest_edge").value_or(limits.max_pixels);
 }
 
+// Patches are (x − 127.5)/127.5; another mean or deviation would be another picture.
+Status check_normalisation(const std::optional<Json>& file, const char* name) {
+  if (!file || !file->is_object()) return {};
+  for (const char* key : {"image_mean", "image_std"}) {
+    const Json* values = file->find(key);
+    if (!values || !values->is_array()) continue;
+    for (const Json& value : values->items()) {
+      if (!value.is_number() || value.as_double() != 0.5)
+        return bad_input("{}: {}: expected 0.5 three times, found {}", name, key, values->dump());
+    }
+  }
+  return {};
+}
+
 // As `godwit quantize` writes them; other converters leave them out.
 void read_gguf_limits(const checkpoint::GgufFile& file, const std::string& prefix,
                       media::PixelLimits& limits) {
@@ -167,6 +181,12 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
     read_generation_config(*files.generation_config, conventions.sampling);
   const auto checked = resolve_sampling({}, conventions.sampling, tokenizer.vocabulary_size());
   if (!checked) return in_context(files.path + ": sampling defaults", checked.error());
+  for (const auto& [file, name] :
+       {std::pair(&files.preprocessor_config, "preprocessor_config.json"),
+        std::pair(&files.video_preprocessor_config, "video_preprocessor_config.json")}) {
+    if (const auto valid = check_normalisation(*file, name); !valid)
+      return in_context(files.path, valid.error());
+  }
   read_limits(files.preprocessor_config, conventions.picture_limits);
   read_limits(files.video_preprocessor_config, conventions.video_limits);
   if (files.mmproj) {

@@ -170,6 +170,10 @@ TEST_F(CliTest, WrongModels) {
   config.replace(config.find("\"image_token_id\": 2034"), 22, "\"image_token_id\": 2033");
   expect_refused({"run", "-m", changed_model("config.json", config), "x"},
                  {"image_token_id", "2034", "2033"});
+  expect_refused(
+      {"run", "-m",
+       changed_model("preprocessor_config.json", R"({"image_mean": [0.48, 0.46, 0.41]})"), "x"},
+      {"preprocessor_config.json", "image_mean", "0.48"});
   expect_refused({"run", "-m", changed_model("tokenizer.json", "{\"model\": 3}"), "x"},
                  {"tokenizer"});
 }
