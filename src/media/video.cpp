@@ -205,6 +205,15 @@ struct Job {
   }
 };
 
+// ffprobe's complaint without the place in its memory: "[mov @ 0x55d0] moov atom not found".
+std::string what_was_found(std::string_view complaint) {
+  if (complaint.find("not on whitelist") != std::string_view::npos) return "another kind of file";
+  if (const size_t end = complaint.find("] "); complaint.starts_with('[') && end != complaint.npos)
+    complaint.remove_prefix(end + 2);
+  return complaint.empty() ? "that ffprobe ends without a word"
+                           : fmt::format("what ffprobe calls: {}", complaint);
+}
+
 // How the number of frames is found: from the packets, or by decoding all (slow, but what the
 // decoder will deliver).
 enum class Counting { kPackets, kFrames };
@@ -224,9 +233,8 @@ Result<VideoFacts> probe(const Job& job, Counting counting) {
       run_child(command, job.child_options(),
                 [&](std::string_view piece) { return reader.add(piece); }));
   if (result.exit_code != 0) {
-    return bad_input(
-        "expected a video (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or GIF): ffprobe: {}",
-        result.first_error.empty() ? "ended without a word" : result.first_error);
+    return bad_input("expected a video (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or GIF), found {}",
+                     what_was_found(result.first_error));
   }
   TRY(const VideoFacts facts, reader.finish());
   if (facts.size.height > limits.max_pixels_per_frame / facts.size.width) {
