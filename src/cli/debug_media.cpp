@@ -2,7 +2,7 @@
 #include "checkpoint/model_folder.h"
 #include "checkpoint/tensor_source.h"
 #include "cli/session.h"
-#include "engine/settings.h"
+#include "engine/conventions.h"
 #include "media/load.h"
 
 namespace godwit::cli {
@@ -22,8 +22,9 @@ Result<media::PixelLimits> pixel_limits(const DebugMediaOptions& options, MediaK
     TRY(model, demonstration_model());
   }
   TRY(const auto files, checkpoint::open_model_files(model));
+  TRY(const auto config, model::read_config(files));
   TRY(const auto tokenizer, engine::open_tokenizer(files));
-  TRY(const auto conventions, engine::read_conventions(files, *tokenizer));
+  TRY(const auto conventions, engine::read_conventions(files, config, *tokenizer));
   auto limits = kind == MediaKind::kPicture ? conventions.picture_limits : conventions.video_limits;
   limits.min_pixels = options.min_pixels.value_or(limits.min_pixels);
   limits.max_pixels = options.max_pixels.value_or(limits.max_pixels);

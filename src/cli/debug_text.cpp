@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
-#include "engine/settings.h"
+#include "engine/conventions.h"
 #include "text/chat_template.h"
 #include "text/output_parser.h"
 #include "text/token_lines.h"

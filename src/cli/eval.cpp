@@ -14,7 +14,7 @@
 #include "checkpoint/json.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
-#include "engine/settings.h"
+#include "engine/conventions.h"
 #include "kernels/context.h"
 #include "model/plain_memory.h"
 #include "model/workspace.h"

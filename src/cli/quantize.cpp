@@ -14,7 +14,7 @@
 #include "base/mapped_file.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
-#include "engine/settings.h"
+#include "engine/conventions.h"
 #include "kernels/context.h"
 #include "model/gguf_export.h"
 #include "model/importance.h"

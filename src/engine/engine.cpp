@@ -12,7 +12,6 @@
 #include <future>
 #include <mutex>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -62,7 +61,6 @@ class EngineImpl final : public Engine {
   };
   void wake();  // the engine thread looks at the cancel flags
   Status open_store();
-  Status check_pads(const model::ModelConfig& config) const;
   void prepare_loop();
   void engine_loop();
   PrepareContext prepare_context();
@@ -118,8 +116,7 @@ Status EngineImpl::load() {
     return bad_input("{}: expected a tokenizer of at most {} ids, found {}", options_.model,
                      config.text.vocab_size, tokenizer_->vocabulary_size());
   }
-  TRY_STATUS(check_pads(config));
-  TRY(conventions_, read_conventions(files_, *tokenizer_));
+  TRY(conventions_, read_conventions(files_, config, *tokenizer_));
   malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
   TRY(model_, weights.get());
   if (on_disk > 0) {
@@ -137,21 +134,6 @@ Status EngineImpl::load() {
   stats_ = core_->stats();
   for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(); });
   threads_.emplace_back([this] { engine_loop(); });
-  return {};
-}
-
-// Prompts are made with the tokenizer's pads, positions with the configuration's.
-Status EngineImpl::check_pads(const model::ModelConfig& config) const {
-  if (!config.vision) return {};
-  for (const auto& [key, name, id] :
-       {std::tuple("image_token_id", "<|image_pad|>", config.image_token),
-        std::tuple("video_token_id", "<|video_pad|>", config.video_token)}) {
-    const auto known = tokenizer_->id_of(name);
-    if (known && *known != id) {
-      return bad_input("{}: {}: expected {}, the tokenizer's {}, found {}", options_.model, key,
-                       *known, name, id);
-    }
-  }
   return {};
 }
 

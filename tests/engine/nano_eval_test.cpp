@@ -71,8 +71,8 @@ std::vector<checkpoint::Json> read_prompts() {
 TEST(NanoEval, PromptIdsAreTheReferences) {
   const auto files = checkpoint::open_model_files(GODWIT_SOURCE_DIR "/models/nano").value();
   const auto tokenizer = open_tokenizer(files).value();
-  const auto conventions = read_conventions(files, *tokenizer).value();
   const auto config = model::read_config(files).value();
+  const auto conventions = read_conventions(files, config, *tokenizer).value();
   VisionStore vision(size_t{1} << 20);
   TurnMemory turns;
   for (const auto& line : read_prompts()) {
