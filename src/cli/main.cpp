@@ -57,13 +57,17 @@ void add_model_flags(CLI::App& app, ModelOptions& o) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   app.add_option("--kv", o.kv_type, "type of the attention cache: f32, f16, bf16, q8")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8"}));
+  add_packed_flag(app, o);
+  app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
+}
+
+// Where more than one turn is answered.
+void add_history_flags(CLI::App& app, ModelOptions& o) {
   app.add_option(
          "--history", o.history,
          "kept: earlier turns as they were generated; official: as the template strips them")
       ->check(CLI::IsMember({"kept", "official"}));
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "compute every prompt from its first token");
-  add_packed_flag(app, o);
-  app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
 }
 
 void add_answer_flags(CLI::App& app, AnswerOptions& o) {
@@ -190,6 +194,7 @@ class Program {
                         "  godwit chat\n  godwit chat -m model.gguf --system \"Answer in French.\"",
                         [this] { return chat_command(chat_); });
     add_model_flags(*sub, chat_.model);
+    add_history_flags(*sub, chat_.model);
     add_answer_flags(*sub, chat_.answer);
     sub->add_option("--history-file", chat_.history_file,
                     "file that keeps the lines typed (default: ~/.local/state/godwit/history)");
@@ -261,6 +266,7 @@ class Program {
                         "--tls-key key.pem",
                         [this] { return serve_command(serve_); });
     add_model_flags(*sub, o.model);
+    add_history_flags(*sub, o.model);
     sub->add_option("--name", o.name, "the model's name for clients (default: from its path)");
     sub->add_option("--also", o.also,
                     "NAME=MODEL: another model, loaded when asked for (may be repeated)")
