@@ -6,16 +6,20 @@ CTEST = ctest --test-dir build --output-on-failure -j $(JOBS)
 # A checked-out cache variable keeps the packages from being looked for again and again.
 SETUP = build/.setup-done
 
-.PHONY: build test check demo bench format setup clean help
+.PHONY: build build-all test check demo bench format setup clean help
 
-build: $(SETUP)            ## build the program: build/godwit
+build:                     ## build the program: build/godwit
+build-all:                 ## build the program and the tests
+build: TARGET = godwit
+build-all: TARGET = all
+build build-all: $(SETUP)
 	@cmake --preset release $(if $(wildcard build/CMakeCache.txt),> /dev/null,)
-	@cmake --build build -j $(JOBS)
+	@cmake --build build -j $(JOBS) --target $(TARGET)
 
-test: build                ## the quick tests (about a minute once built)
+test: build-all            ## the quick tests (about a minute once built)
 	$(CTEST) -LE 'slow|ui'
 
-check: setup-check build   ## everything that CI runs: tests, sanitizers, fuzzing, directions, symbols, other processors
+check: setup-check build-all   ## everything that CI runs: tests, sanitizers, fuzzing, directions, symbols, other processors
 	scripts/check
 
 demo: build                ## the demonstration model describes a picture, reads a sign, follows a clip, calls a tool
