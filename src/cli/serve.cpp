@@ -146,9 +146,13 @@ Result<int> serve(const ServeOptions& options) {
   settings.on_request = [&](const server::RequestReport& report) { metrics.request_done(report); };
   // A port that is taken is told before minutes of loading.
   TRY(const auto server, server::Server::bind(settings, server::all_routes(api)));
-  TRY(const auto loaded, models.use(""));
+  std::string name;
+  {
+    TRY(const auto first, models.use(""));
+    name = first.name;
+  }  // not in use from here on: it may be unloaded like any other
   const SignalWatcher watcher(*server, models);
-  fmt::print(stderr, "godwit: serving {} at {}\n", loaded.name, server->address());
+  fmt::print(stderr, "godwit: serving {} at {}\n", name, server->address());
   server->run();
   return kDone;
 }
