@@ -144,6 +144,16 @@ page_test('an answer streams, and Esc stops it', {}, async (page) => {
   await page.waitForFunction(async () => (await (await fetch('/info')).json()).models[0].engine.stats.running === 0);
 });
 
+page_test('who asks is taken to the answer, wherever the log stood', { height: 420 }, async (page) => {
+  for (const [i, city] of ['Ireland', 'Japan', 'France'].entries()) await ask(page, `Name the capital of ${city}.`, i + 1);
+  const below = () => page.locator('.scroll').evaluate((box) => box.scrollHeight - box.clientHeight - box.scrollTop);
+  await page.locator('.scroll').evaluate((box) => (box.scrollTop = 0));
+  await page.waitForSelector('.to-end');
+  assert.ok((await below()) > 100);
+  await ask(page, 'Name the capital of Italy.', 4);
+  await eventually(async () => (await below()) < 60, true);
+});
+
 page_test('a question about a picture', {}, async (page) => {
   await page.setInputFiles('.composer input[type=file]', join(source, 'examples/shapes.png'));
   await page.waitForSelector('.composer .thumbnail img');

@@ -128,7 +128,7 @@ function Log({ conversation, editing, set_editing }: LogProps) {
   const turns = path(conversation);
   const calls = running ? [] : open_calls(turns);
   const names = new Map(turns.flatMap((turn) => (turn.calls ?? []).map((call) => [call.id, call.name] as const)));
-  const { box, at_end, to_end } = use_follow();
+  const { box, at_end, to_end } = use_follow(running?.turn);
   return (
     <div class="scroll" ref={box}>
       <div class="log" role="log" aria-label="Conversation" aria-busy={running !== undefined}>
@@ -159,11 +159,14 @@ function Log({ conversation, editing, set_editing }: LogProps) {
   );
 }
 
-// Follows what grows as long as the reader is at the end.
-function use_follow() {
+// Follows what grows as long as the reader is at the end; who asks is taken there.
+function use_follow(answering: string | undefined) {
   const box = useRef<HTMLDivElement>(null);
   const follow = useRef(true);
   const [at_end, set_at_end] = useState(true);
+  useLayoutEffect(() => {
+    if (answering) follow.current = true;
+  }, [answering]);
   useEffect(() => {
     const element = box.current!;
     const look = () => {

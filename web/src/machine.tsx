@@ -30,7 +30,7 @@ export function Machine() {
           {info.models.map((model) => (
             <ModelCard key={model.id} model={model} info={info} />
           ))}
-          <Speeds speeds={speeds} />
+          <Speeds speeds={speeds} served={info.models.map(({ id }) => id)} />
         </>
       )}
     </div>
@@ -133,20 +133,10 @@ function Activity({ stats }: { stats: EngineInfo['stats'] }) {
   );
 }
 
-function Speeds({ speeds }: { speeds: Speed[] }) {
-  const when = (speed: Speed) => new Date(speed.at).toLocaleString();
-  const decode: Point[] = speeds
-    .filter((one) => one.generated > 1 && one.decode_seconds > 0)
-    .map((one) => {
-      const y = (one.generated - 1) / one.decode_seconds;
-      return { x: one.context, y, label: `${y.toFixed(1)} tokens/s at ${one.context} tokens, ${when(one)}` };
-    });
-  const prefill: Point[] = speeds
-    .filter((one) => one.computed > 0 && one.prefill_seconds > 0)
-    .map((one) => {
-      const y = one.computed / one.prefill_seconds;
-      return { x: one.context, y, label: `${y.toFixed(0)} tokens/s, ${one.computed} computed, ${when(one)}` };
-    });
+// A model's speeds say nothing of another's: each has plots of its own.
+function Speeds({ speeds, served }: { speeds: Speed[]; served: string[] }) {
+  const known = served.filter((model) => speeds.some((one) => one.model === model));
+  const models = known.length > 0 ? known : served.slice(0, 1);
   const clear = async () => {
     await clear_speeds();
     set({ speeds: [] });
@@ -163,10 +153,34 @@ function Speeds({ speeds }: { speeds: Speed[] }) {
         )}
       </header>
       <p class="remark">Measured from the answers that this browser was given.</p>
-      <div class="plots">
-        <Plot title="Answering" x="tokens of context" y="tokens/s" points={decode} empty="Ask something first." />
-        <Plot title="Reading the prompt" x="tokens of context" y="tokens/s" points={prefill} empty="Ask something first." />
-      </div>
+      {models.map((model) => (
+        <div key={model}>
+          {models.length > 1 && <h3>{model}</h3>}
+          <Plots speeds={speeds.filter((one) => one.model === model)} />
+        </div>
+      ))}
     </section>
+  );
+}
+
+function Plots({ speeds }: { speeds: Speed[] }) {
+  const when = (speed: Speed) => new Date(speed.at).toLocaleString();
+  const decode: Point[] = speeds
+    .filter((one) => one.generated > 1 && one.decode_seconds > 0)
+    .map((one) => {
+      const y = (one.generated - 1) / one.decode_seconds;
+      return { x: one.context, y, label: `${y.toFixed(1)} tokens/s at ${one.context} tokens, ${when(one)}` };
+    });
+  const prefill: Point[] = speeds
+    .filter((one) => one.computed > 0 && one.prefill_seconds > 0)
+    .map((one) => {
+      const y = one.computed / one.prefill_seconds;
+      return { x: one.context, y, label: `${y.toFixed(0)} tokens/s, ${one.computed} computed, ${when(one)}` };
+    });
+  return (
+    <div class="plots">
+      <Plot title="Answering" x="tokens of context" y="tokens/s" points={decode} empty="Ask something first." />
+      <Plot title="Reading the prompt" x="tokens of context" y="tokens/s" points={prefill} empty="Ask something first." />
+    </div>
   );
 }
