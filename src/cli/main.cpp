@@ -267,6 +267,8 @@ class Program {
                         [this] { return serve_command(serve_); });
     add_model_flags(*sub, o.model);
     add_history_flags(*sub, o.model);
+    sub->get_option("--verbose")
+        ->description("requests, and fields of them that are ignored, on standard error");
     sub->add_option("--name", o.name, "the model's name for clients (default: from its path)");
     sub->add_option("--also", o.also,
                     "NAME=MODEL: another model, loaded when asked for (may be repeated)")

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <thread>
 
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "cli/session.h"
 #include "server/api.h"
@@ -130,7 +132,13 @@ class SignalWatcher {
   std::thread thread_;
 };
 
+// -v: every request, and what clients send in vain. GODWIT_LOG goes before it.
+void choose_log_level(bool verbose) {
+  if (verbose && !std::getenv("GODWIT_LOG")) set_log_level(LogLevel::kInfo);
+}
+
 Result<int> serve(const ServeOptions& options) {
+  choose_log_level(options.model.verbose);
   TRY(auto entries, model_entries(options));
   TRY(server::ServerOptions settings, server_options(options));
   allow_files(settings.max_connections);

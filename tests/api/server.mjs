@@ -29,6 +29,10 @@ async function answers(url) {
   }
 }
 
+const logs = new Map();
+// What the server at an address has said so far.
+export const logOf = (url) => logs.get(url)();
+
 // The server's address. It ends after the file's last test, and whatever happens with this process.
 export async function startServer(...flags) {
   if (!existsSync(program)) throw new Error(`${program}: build it first, or set GODWIT`);
@@ -51,6 +55,7 @@ export async function startServer(...flags) {
     if (code !== 0) throw new Error(`the server ended with ${code ?? signal}:\n${log}`);
   });
   const url = `http://127.0.0.1:${port}`;
+  logs.set(url, () => log);
   for (const begin = Date.now(); Date.now() - begin < 60_000; ) {
     if (child.exitCode !== null) throw new Error(`the server did not start:\n${log}`);
     if (await answers(url)) return url;
