@@ -558,9 +558,12 @@ void EngineCore::update_stats() {
   stats_.waiting = scheduler_.waiting();
   stats_.pages_total = pool_->total();
   stats_.pages_used = pool_->used();
+  const auto page_bytes = static_cast<int64_t>(pool_->page_bytes());
+  stats_.cache_bytes = stats_.pages_total * page_bytes;
+  stats_.cache_bytes_used = stats_.pages_used * page_bytes;
   stats_.snapshots = tree_.snapshots();
-  stats_.snapshot_bytes = tree_.snapshots() * cache::snapshot_pages(parts_.settings.geometry) *
-                          static_cast<int64_t>(pool_->page_bytes());
+  stats_.snapshot_bytes =
+      tree_.snapshots() * cache::snapshot_pages(parts_.settings.geometry) * page_bytes;
 }
 
 }  // namespace godwit::engine

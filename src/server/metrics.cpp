@@ -51,6 +51,8 @@ constexpr EngineNumber kNumbers[] = {
      kCounter},
     {GODWIT_STAT(pages_total), "godwit_cache_pages", "Pages of the cache", kGauge},
     {GODWIT_STAT(pages_used), "godwit_cache_pages_used", "Pages of the cache in use", kGauge},
+    {GODWIT_STAT(cache_bytes), "godwit_cache_bytes", "Bytes of those pages", kGauge},
+    {GODWIT_STAT(cache_bytes_used), "godwit_cache_bytes_used", "Bytes of those in use", kGauge},
     {GODWIT_STAT(snapshots), "godwit_cache_snapshots", "Snapshots of the recurrent state", kGauge},
     {GODWIT_STAT(snapshot_bytes), "godwit_cache_snapshot_bytes", "Bytes of those snapshots",
      kGauge},
