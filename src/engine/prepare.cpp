@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <random>
 #include <utility>
 
@@ -130,9 +131,13 @@ void replace_tokens(EncodedPrompt& prompt, std::vector<PreparedMedia>& media, si
   }
 }
 
-// Assistant turns that were generated here and say the same get the tokens that were generated.
-void restore_turns(const PrepareContext& context, const GenerationRequest& request,
-                   EncodedPrompt& prompt, std::vector<PreparedMedia>& media) {
+using Differences = std::map<int, std::string>;  // by message
+
+// Assistant turns that were generated here and say the same get the tokens that were generated,
+// unless the official history is wanted. Returns what else the client or the template has changed.
+Differences restore_turns(const PrepareContext& context, const GenerationRequest& request,
+                          EncodedPrompt& prompt, std::vector<PreparedMedia>& media) {
+  Differences differences;
   for (size_t m = 0; m < prompt.marks.size(); ++m) {
     const auto& mark = prompt.marks[m];
     if (!ends_message(mark.boundary) || mark.message_index < 0 ||
@@ -148,10 +153,19 @@ void restore_turns(const PrepareContext& context, const GenerationRequest& reque
       break;
     }
     const auto keys = make_keys(prompt.ids, media);
-    if (const auto tokens = context.turns.find(hash_keys(std::span(keys).first(begin)), message)) {
-      replace_tokens(prompt, media, begin, mark.token, *tokens);
+    const cache::Hash128 before = hash_keys(std::span(keys).first(begin));
+    if (!context.official_history) {
+      if (const auto tokens = context.turns.find(before, message)) {
+        replace_tokens(prompt, media, begin, mark.token, *tokens);
+        continue;
+      }
     }
+    const auto difference = context.turns.difference(before, message);
+    if (difference)
+      differences[mark.message_index] =
+          difference->empty() ? "as the template has it" : *difference;
   }
+  return differences;
 }
 
 void add_stops(const EncodedPrompt& prompt, int64_t grain, Prepared& prepared) {
@@ -187,7 +201,7 @@ void add_stops(const EncodedPrompt& prompt, int64_t grain, Prepared& prepared) {
 
 // Messages in order, for telling where reuse ended.
 void add_sections(const EncodedPrompt& prompt, const GenerationRequest& request,
-                  Prepared& prepared) {
+                  const Differences& differences, Prepared& prepared) {
   int64_t begin = 0;
   for (const auto& mark : prompt.marks) {
     if (!ends_message(mark.boundary)) continue;
@@ -195,6 +209,8 @@ void add_sections(const EncodedPrompt& prompt, const GenerationRequest& request,
     if (mark.message_index >= 0 && mark.message_index < static_cast<int>(request.messages.size())) {
       name = fmt::format("message {} ({})", mark.message_index + 1,
                          request.messages[mark.message_index].role);
+      if (const auto found = differences.find(mark.message_index); found != differences.end())
+        name += ": " + found->second + ",";
     }
     prepared.sections.emplace_back(begin, std::move(name));
     begin = static_cast<int64_t>(mark.token);
@@ -231,14 +247,14 @@ Status prepare_conversation(const PrepareContext& context, const GenerationReque
     in_order.push_back(std::move(item));
   }
   prepared.media = std::move(in_order);
-  if (!context.official_history) restore_turns(context, request, encoded, prepared.media);
+  const Differences differences = restore_turns(context, request, encoded, prepared.media);
   for (const auto& mark : encoded.marks) {
     if (mark.boundary == Boundary::kGeneration)
       prepared.answer_begin = static_cast<int64_t>(mark.token);
   }
   prepared.ids = std::move(encoded.ids);
   add_stops(encoded, std::min<int64_t>(64, context.prefill_chunk), prepared);
-  add_sections(encoded, request, prepared);
+  add_sections(encoded, request, differences, prepared);
   return {};
 }
 

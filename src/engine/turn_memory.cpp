@@ -20,6 +20,8 @@ checkpoint::Json arguments_of(const text::ToolCall& call) {
   return parsed ? std::move(*parsed) : call.arguments;
 }
 
+constexpr std::string_view kReasoningRemoved = "reasoning removed by the client";
+
 // The calls' arguments are counted by the tokens that wrote them, at what values take.
 size_t bytes_of(const Turn& turn) {
   constexpr size_t kEntry = 400, kCallBytesPerToken = 100;
@@ -34,10 +36,11 @@ cache::Hash128 hash_keys(std::span<const cache::Key> keys) {
   return cache::hash_bytes(keys.data(), keys.size_bytes());
 }
 
-bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage& sent) {
+std::string_view difference(const text::ParsedMessage& generated, const text::ChatMessage& sent) {
+  constexpr std::string_view kText = "text changed by the client";
   std::string content;
   for (const auto& part : sent.content) {
-    if (part.kind != text::ContentPart::Kind::kText) return false;
+    if (part.kind != text::ContentPart::Kind::kText) return kText;
     content += part.text;
   }
   std::string_view said = content, reasoning = sent.reasoning_content
@@ -50,14 +53,20 @@ bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage
     if (reasoning.starts_with(kOpen)) reasoning.remove_prefix(kOpen.size());
     said.remove_prefix(close + kClose.size());
   }
-  if (trimmed(said) != trimmed(generated.content)) return false;
-  if (!trimmed(reasoning).empty() && trimmed(reasoning) != trimmed(generated.reasoning_content))
-    return false;
-  return std::equal(generated.tool_calls.begin(), generated.tool_calls.end(),
-                    sent.tool_calls.begin(), sent.tool_calls.end(),
-                    [](const auto& a, const auto& b) {
-                      return a.name == b.name && a.arguments == arguments_of(b);
-                    });
+  if (trimmed(said) != trimmed(generated.content)) return kText;
+  const bool same_calls =
+      std::equal(generated.tool_calls.begin(), generated.tool_calls.end(), sent.tool_calls.begin(),
+                 sent.tool_calls.end(), [](const auto& a, const auto& b) {
+                   return a.name == b.name && a.arguments == arguments_of(b);
+                 });
+  if (!same_calls) return "tool calls changed by the client";
+  if (trimmed(reasoning) == trimmed(generated.reasoning_content)) return {};
+  return trimmed(reasoning).empty() ? kReasoningRemoved : "reasoning changed by the client";
+}
+
+bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage& sent) {
+  const std::string_view what = difference(generated, sent);
+  return what.empty() || what == kReasoningRemoved;
 }
 
 void TurnMemory::remember(const cache::Hash128& before, Turn turn) {
@@ -90,6 +99,14 @@ std::optional<std::vector<int32_t>> TurnMemory::find(const cache::Hash128& befor
     if (says_the_same(at->second->turn.message, message)) return at->second->turn.tokens;
   }
   return std::nullopt;
+}
+
+std::optional<std::string_view> TurnMemory::difference(const cache::Hash128& before,
+                                                       const text::ChatMessage& message) const {
+  const std::lock_guard lock(mutex_);
+  const auto [first, last] = index_.equal_range(before);
+  if (first == last) return std::nullopt;
+  return engine::difference(std::prev(last)->second->turn.message, message);
 }
 
 }  // namespace godwit::engine

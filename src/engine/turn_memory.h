@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "cache/hash.h"
@@ -37,6 +38,9 @@ class TurnMemory {
   // The tokens of a turn there that says the same as the message.
   std::optional<std::vector<int32_t>> find(const cache::Hash128& before,
                                            const text::ChatMessage& message) const;
+  // How the message differs from the turn that was generated there last; nothing: none was.
+  std::optional<std::string_view> difference(const cache::Hash128& before,
+                                             const text::ChatMessage& message) const;
 
  private:
   struct Entry {
@@ -50,6 +54,9 @@ class TurnMemory {
   std::multimap<cache::Hash128, std::list<Entry>::iterator> index_;
   size_t bytes_ = 0;
 };
+
+// "reasoning removed by the client", "text changed by the client", …; empty: it says the same.
+std::string_view difference(const text::ParsedMessage& generated, const text::ChatMessage& sent);
 
 // Same content but for white space around it, same calls; reasoning is the same or was left out.
 bool says_the_same(const text::ParsedMessage& generated, const text::ChatMessage& sent);

@@ -56,6 +56,23 @@ TEST(SaysTheSame, ArgumentsAreComparedAsValues) {
   EXPECT_FALSE(says_the_same(generated, message));
 }
 
+TEST(Difference, IsNamed) {
+  const text::ParsedMessage generated{.reasoning_content = "Two and two.", .content = "4"};
+  auto message = sent("4");
+  EXPECT_EQ(difference(generated, message), "reasoning removed by the client");
+  message.reasoning_content = "Three.";
+  EXPECT_EQ(difference(generated, message), "reasoning changed by the client");
+  message.reasoning_content = "Two and two.";
+  EXPECT_EQ(difference(generated, message), "");
+  message.tool_calls = {call("add", "{}")};
+  EXPECT_EQ(difference(generated, message), "tool calls changed by the client");
+  EXPECT_EQ(difference(generated, sent("5")), "text changed by the client");
+  TurnMemory memory;
+  EXPECT_EQ(memory.difference({1, 1}, message), std::nullopt);
+  memory.remember({1, 1}, {generated, {1, 2}});
+  EXPECT_EQ(memory.difference({1, 1}, sent("4")), "reasoning removed by the client");
+}
+
 TEST(TurnMemory, FindsByWhatStandsBeforeAndForgetsTheOldest) {
   TurnMemory memory(2 * 570);
   const cache::Hash128 here{1, 2}, there{3, 4};
