@@ -131,6 +131,8 @@ Status read_user_blocks(Fields& fields, const MediaSource& media,
   const auto is_user = [&] { return !messages.empty() && messages.back().content_is_parts; };
   const size_t before = messages.size();
   TRY(auto blocks, fields.find_objects("content"));
+  if (blocks.empty())
+    return bad_input("{}: expected at least one block, found none", fields.path_of("content"));
   for (Fields& block : blocks) {
     TRY(const std::string type, block.require_string("type"));
     if (type == "tool_result") {

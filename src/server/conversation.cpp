@@ -97,7 +97,8 @@ Result<ChatMessage> read_message(const Json& json, const std::string& path,
                      fields.path_of("role"), message.role.substr(0, 40));
   }
   TRY_STATUS(read_content(fields, message, source));
-  for (const std::string_view key : {"reasoning_content", "reasoning", "thinking"}) {
+  TRY_STATUS(fields.read("reasoning_content", message.reasoning_content));
+  for (const std::string_view key : {"reasoning", "thinking"}) {  // others' names, and shapes
     const Json* reasoning = fields.find(key);
     if (reasoning && reasoning->is_string() && !message.reasoning_content)
       message.reasoning_content = reasoning->as_string();

@@ -240,7 +240,8 @@ Status join_messages(Fields& fields, ResponseStore& store, ResponsesCall& call) 
       messages.insert(messages.end(), turn->messages.begin(), turn->messages.end());
   }
   messages.insert(messages.end(), call.messages.begin(), call.messages.end());
-  if (messages.empty()) return fields.wrong("input", "string or array of items");
+  if (messages.empty())
+    return fields.wrong("input", "string or array of items with at least one message");
   return {};
 }
 

@@ -315,3 +315,6 @@ test('abort: a stream that the client leaves ends at the server', async () => {
   stream.controller.abort();
   assert.ok(await settled(url, { 'x-api-key': key }));
 });
+
+test('error: a message of no blocks is refused with its path', () =>
+  assert.rejects(ask({ messages: user([]) }), /messages\[0\]\.content: expected at least one block/));

@@ -335,6 +335,11 @@ for (const [name, body, path] of [
       return true;
     }));
 }
+test('error: reasoning of a wrong type is refused with its path', () =>
+  assert.rejects(
+    ask({ messages: [...user('x'), { role: 'assistant', content: 'y', reasoning_content: 7 }, ...user('z')] }),
+    (error) => error.status === 400 && error.param === 'messages[1].reasoning_content',
+  ));
 test('error: param names the field', () =>
   assert.rejects(ask({ messages: user('x'), temperature: 'hot' }), (error) => error.param === 'temperature'));
 test('unknown fields are ignored', async () =>
