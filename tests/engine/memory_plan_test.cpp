@@ -161,7 +161,7 @@ int measure_apart(const EngineOptions& options) {
 class MemoryPlanTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    path_ = testing::TempDir() + "memory_plan_test.gguf";
+    path_ = testing::TempDir() + "memory_plan_" + std::to_string(getpid()) + ".gguf";
     ASSERT_TRUE(RandomModel().write(path_));
   }
   static void TearDownTestSuite() { std::filesystem::remove(path_); }
