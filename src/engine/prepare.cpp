@@ -307,9 +307,14 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
     TRY_STATUS(prepare_conversation(context, request, prepared));
   }
   TRY_STATUS(check_ids(prepared.ids, vocabulary));
-  if (request.raw_ids || request.raw_text)
-    add_stops({}, std::min<int64_t>(64, context.prefill_chunk), prepared);
   const auto n = static_cast<int64_t>(prepared.ids.size());
+  if (request.raw_ids || request.raw_text) {
+    add_stops({}, std::min<int64_t>(64, context.prefill_chunk), prepared);
+    // Text is often continued again, or with more after it.
+    std::vector<int64_t>& stops = prepared.stops;
+    const bool is_new = stops.empty() || stops.back() < n - 1;
+    if (request.task == Task::kGenerate && n > kShortText && is_new) stops.push_back(n - 1);
+  }
   if (n == 0) return bad_input("prompt: expected at least one token, found none");
   const bool generates = request.task == Task::kGenerate;  // then one more must fit
   if (n + generates > context.context) {

@@ -314,6 +314,20 @@ TEST_F(EngineTest, AMissIsExplained) {
   EXPECT_NE(reply.done.usage.reuse_note.find("nearest snapshot at"), std::string::npos);
 }
 
+TEST_F(EngineTest, TextThatIsContinuedAgainIsReadOnce) {
+  GenerationRequest request;
+  request.raw_text = long_text(60);
+  request.sampling.temperature = 0;
+  request.max_tokens = 8;
+  const Reply first = answer(*engine_, request);
+  const int known = first.done.usage.prompt_tokens - 1;
+  const Reply again = answer(*engine_, request);
+  EXPECT_EQ(again.done.usage.reused_tokens, known) << again.done.usage.reuse_note;
+  EXPECT_EQ(again.content, first.content);
+  request.raw_text = *request.raw_text + " and more of it";
+  EXPECT_GE(answer(*engine_, request).done.usage.reused_tokens, known);
+}
+
 TEST_F(EngineTest, APlaceWhereOthersPartedEarnsASnapshot) {
   const std::string common = "Long beginning. " + long_text(150);
   int reused = 0;
