@@ -244,9 +244,12 @@ class Program {
     sub->add_option("--trace", o.trace,
                     "file for a Chrome trace of a prompt and some tokens; prints a table of "
                     "operations on standard error");
-    sub->add_flag("--turns{10}", o.turns,
-                  "instead: conversations of so many turns, and what each costs beside its new "
-                  "tokens alone");
+    sub->add_option("--turns", o.turns,
+                    "instead: conversations of so many turns (10 unless said), and what each costs "
+                    "beside its new tokens alone")
+        ->expected(0, 1)
+        ->default_str("10")
+        ->check(CLI::Range(1, 1000));
     sub->add_flag("--undo", o.undo,
                   "instead: what verifying a few rows and taking back positions costs, after the "
                   "first context of -d");
