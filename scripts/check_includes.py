@@ -27,10 +27,10 @@ ALLOWED = {
 }
 # Commands that look inside (design: `debug` and `info` are the listed exceptions; bench and quantize read kernels and files).
 EXCEPTIONS = {
-    "cli/debug_": ["engine/settings.h", "tensor", "kernels", "checkpoint", "text", "media", "model"],
+    "cli/debug_": ["engine/conventions.h", "tensor", "kernels", "checkpoint", "text", "media", "model"],
     "cli/info.cpp": ["kernels", "model", "checkpoint"],
     "cli/bench": ["kernels", "engine", "cache", "model", "checkpoint", "tensor"],
-    "cli/quantize.cpp": ["tensor", "kernels", "checkpoint", "model", "engine/settings.h"],
+    "cli/quantize.cpp": ["tensor", "kernels", "checkpoint", "model", "engine/conventions.h"],
     "cli/eval.cpp": ["engine", "model", "text", "checkpoint", "kernels"],
     "cli/pull.cpp": ["checkpoint"],
 }
