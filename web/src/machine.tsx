@@ -45,7 +45,6 @@ function ModelCard({ model, info }: { model: ModelState; info: ServerInfo }) {
         <h2>{model.id}</h2>
         <span class={model.loaded ? 'tag on' : 'tag'}>{model.loaded ? 'loaded' : 'loaded when asked for'}</span>
         {about?.vision && <span class="tag">sees</span>}
-        {about?.drafting && <span class="tag">drafts</span>}
       </header>
       {about && (
         <>

@@ -60,6 +60,9 @@ function Running({ live }: { live: Live }) {
   );
 }
 
+// What was computed again is the end of a prompt that is known: no miss.
+const kAllKnown = /^(\d+) of \1 tokens are known/;
+
 function Done({ turn, usage }: { turn: Turn; usage: Usage }) {
   const computed = usage.prompt_tokens - usage.reused_tokens;
   return (
@@ -71,7 +74,7 @@ function Done({ turn, usage }: { turn: Turn; usage: Usage }) {
       {computed > 0 && usage.prefill_seconds > 0 && (
         <Fact value={rate(computed, usage.prefill_seconds)} name="prompt tokens/s" />
       )}
-      {usage.reuse_note && <span class="note" title={usage.reuse_note}>{usage.reuse_note}</span>}
+      {usage.reuse_note && !(kAllKnown.test(usage.reuse_note) && computed < 64) && <span class="note" title={usage.reuse_note}>{usage.reuse_note}</span>}
       {turn.finish === 'length' && <span class="note warn">cut at the length limit</span>}
     </>
   );
