@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <vector>
 
 #include "base/folder.h"
@@ -92,6 +93,10 @@ size_t bytes_of(const Record& record) {
 
 }  // namespace
 
+DiskStore::DiskStore(Options options)
+    : options_(std::move(options)),
+      nonce_(uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {}
+
 Result<std::unique_ptr<DiskStore>> DiskStore::open(Options options) {
   std::error_code error;
   if (fs::create_directories(options.folder, error)) {
@@ -140,6 +145,7 @@ std::optional<RecordFacts> DiskStore::read_start(const std::string& path, Record
 
 Status DiskStore::scan() {
   const std::string ours = hex(options_.fingerprint);
+  size_t total = 0;
   const auto read = for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
     const std::string path = entry.path().string(), name = entry.path().filename().string();
     if (name.find(std::string(kEnding) + ".") != std::string::npos) {  // never got its name
@@ -149,8 +155,11 @@ Status DiskStore::scan() {
         fs::remove(entry.path(), error);
       return;
     }
-    if (!name.starts_with(ours) || !name.ends_with(kEnding))
-      return;  // another model's, or no file of ours
+    if (!name.ends_with(kEnding)) return;
+    std::error_code gone;
+    const auto size = entry.file_size(gone);
+    if (!gone) total += size;
+    if (!name.starts_with(ours)) return;  // another model's, or no file of ours
     RecordKind kind{};
     Hash128 key;
     auto facts = read_start(path, kind, key);
@@ -161,6 +170,7 @@ Status DiskStore::scan() {
     records_[{kind, key}] = std::make_shared<const RecordFacts>(std::move(*facts));
   });
   if (read) return failed("cache folder {}: {}", options_.folder, read.message());
+  bytes_ = total;
   return {};
 }
 
@@ -277,7 +287,8 @@ Status DiskStore::write(const Record& record) {
   header.header_sum = header.sum();
 
   const std::string path = path_of({record.kind, record.key});
-  const std::string unfinished = fmt::format("{}.{}", path, ::getpid());
+  // Another program, or another model of this one, may be writing the same record.
+  const std::string unfinished = fmt::format("{}.{}", path, nonce_);
   bool whole = false;
   {
     const File file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
@@ -309,6 +320,7 @@ void DiskStore::make_room() {
     items.push_back({time, size, entry.path()});
     total += size;
   });
+  bytes_ = total;
   if (total <= options_.max_bytes) return;
   std::sort(items.begin(), items.end(),
             [](const Item& a, const Item& b) { return a.time < b.time; });
@@ -318,6 +330,7 @@ void DiskStore::make_room() {
     if (fs::remove(item.path, error)) removed.insert(item.path.string());
     total -= item.size;
   }
+  bytes_ = total;
   const std::lock_guard lock(mutex_);
   std::erase_if(records_,
                 [&](const auto& record) { return removed.contains(path_of(record.first)); });
@@ -326,16 +339,6 @@ void DiskStore::make_room() {
 void DiskStore::flush() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [&] { return queue_.empty() && !writing_; });
-}
-
-size_t DiskStore::bytes() const {
-  size_t total = 0;
-  for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
-    std::error_code error;
-    const auto size = entry.file_size(error);
-    if (!error) total += size;
-  });
-  return total;
 }
 
 }  // namespace godwit::cache

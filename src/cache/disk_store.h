@@ -11,6 +11,7 @@
 // files that were used longest ago go. Any thread.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -70,12 +71,13 @@ class DiskStore {
                 const std::function<void(const Hash128&, const RecordFacts&)>& visit) const;
 
   void flush();  // returns when all is written
-  size_t bytes() const;
+  // Of the folder's files, as the last write found them; other programs may share the folder.
+  size_t bytes() const { return bytes_; }
 
  private:
   struct Header;
   using Key = std::pair<RecordKind, Hash128>;
-  explicit DiskStore(Options options) : options_(std::move(options)) {}
+  explicit DiskStore(Options options);
   Status scan();
   std::optional<RecordFacts> read_start(const std::string& path, RecordKind& kind,
                                         Hash128& key) const;
@@ -86,6 +88,8 @@ class DiskStore {
   void make_room();
 
   const Options options_;
+  const uint64_t nonce_;  // in the names of unfinished files: no two stores write the same one
+  std::atomic<size_t> bytes_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::map<Key, std::shared_ptr<const RecordFacts>> records_;

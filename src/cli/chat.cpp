@@ -1,7 +1,6 @@
 // godwit chat: a conversation in the terminal. Ctrl-C stops the answer, not the program.
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 #include "cli/line_reader.h"
@@ -230,20 +229,6 @@ class Chat {
   text::ChatMessage taken_back_;
   std::optional<engine::Event> last_;
 };
-
-// Where what was computed is kept, so that a document, a picture or the same system message is read
-// once over all chats. Empty: there is no such place, and the chat goes on without.
-std::string conversations_folder() {
-  const std::string caches = cache_folder(), folder = caches + "/conversations";
-  std::error_code error;
-  if (caches.empty()) return {};
-  std::filesystem::create_directories(folder, error);
-  if (!error)
-    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);  // private
-  if (error)
-    fmt::print(stderr, "godwit: {}: {}: nothing is kept on disk\n", folder, error.message());
-  return error ? std::string() : folder;
-}
 
 Result<int> chat(const ChatOptions& options) {
   TRY(auto request, request_from(options.answer));

@@ -193,6 +193,17 @@ std::string packed_folder(const ModelOptions& options) {
   return options.packed_cache_gb == 0 || folder.empty() ? std::string() : folder + "/packed";
 }
 
+std::string conversations_folder() {
+  const std::string caches = cache_folder(), folder = caches + "/conversations";
+  std::error_code error;
+  if (caches.empty()) return {};
+  fs::create_directories(folder, error);
+  if (!error) fs::permissions(folder, fs::perms::owner_all, error);
+  if (error)
+    fmt::print(stderr, "godwit: {}: {}: nothing is kept on disk\n", folder, error.message());
+  return error ? std::string() : folder;
+}
+
 engine::EngineOptions engine_options(const ModelOptions& options, const std::string& model) {
   engine::EngineOptions engine;
   engine.model = model;

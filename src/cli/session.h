@@ -20,6 +20,11 @@ std::string cache_folder();
 // Where packed weights are kept; empty: nowhere.
 std::string packed_folder(const ModelOptions& options);
 
+// Where what was computed is kept, so that a document, a picture or the same system message is read
+// once over all starts; made if need be, for its owner's eyes. Empty: there is no such place, and
+// the work goes on without.
+std::string conversations_folder();
+
 engine::EngineOptions engine_options(const ModelOptions& options, const std::string& model);
 // Prints the memory plan (on a terminal, or when verbose), then loads.
 Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options);

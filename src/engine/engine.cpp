@@ -294,6 +294,7 @@ EngineStats EngineImpl::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.refused = refused_;
+  if (store_) stats.cache_disk_bytes = static_cast<int64_t>(store_->bytes());
   stats.waiting += static_cast<int64_t>(waiting_.size() + inbox_.size()) + preparing_;
   return stats;
 }

@@ -71,6 +71,7 @@ struct EngineStats {
   int64_t requests = 0, refused = 0, running = 0, waiting = 0, preempted = 0;
   int64_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;
   int64_t pages_total = 0, pages_used = 0, snapshots = 0, snapshot_bytes = 0;
+  int64_t cache_disk_bytes = 0;                   // of the cache folder, which models may share
   int64_t cache_bytes = 0, cache_bytes_used = 0;  // of those pages; snapshots lie in them
   // Lookups in the prefix tree, one a request, by why no more was reused: all that could be was; no
   // token was known; the tokens parted from what is known; known tokens (a page or more) had no

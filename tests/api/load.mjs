@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
-import { pictureUrl, root, tools } from './server.mjs';
+import { pictureUrl, root, testEnvironment, tools } from './server.mjs';
 
 const seconds = Number(process.argv[2] ?? process.env.GODWIT_LOAD_SECONDS ?? 600);
 const connections = Number(process.argv[3] ?? 64);
@@ -15,6 +15,7 @@ const program = process.env.GODWIT ?? join(root, 'build', 'godwit');
 const IDLE = 1000;
 
 const child = spawn(program, ['serve', '-m', join(root, 'models/nano'), '--port', '0', '--parallel', '8', '--queue', '2000'], {
+  env: testEnvironment(),
   stdio: ['ignore', 'ignore', 'pipe'],
 });
 process.on('exit', () => child.kill('SIGKILL'));
@@ -79,7 +80,7 @@ const kinds = [
     said: (text) => JSON.parse(text).choices[0].message },
   { path: '/v1/responses', body: { temperature: 0, input: 'What is 5 + 9?', store: false, stream: true },
     said: (text) => lines(text).find(({ type }) => type === 'response.output_text.done').text },
-  { path: '/v1/embeddings', body: { input: ['one text', 'another'] }, said: (text) => JSON.parse(text).data.map(({ embedding }) => embedding.length) },
+  { path: '/v1/embeddings', body: { input: ['one text', 'another'] }, said: (text) => JSON.parse(text).data.map(({ embedding }) => embedding) },
 ];
 
 const quantile = (list, q) => list[Math.min(list.length - 1, Math.floor(q * list.length))];

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { pictureUrl, post, program, root } from './server.mjs';
+import { pictureUrl, post, program, root, testEnvironment } from './server.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'godwit-restart-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -16,7 +16,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 async function serve() {
   const begin = performance.now();
   const child = spawn(program, ['serve', '-m', join(root, 'models/nano'), '--port', '0', '--cache-folder', folder],
-    { stdio: ['ignore', 'ignore', 'pipe'] });
+    { env: testEnvironment(), stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   const url = await new Promise((resolve, reject) => {
     child.stderr.on('data', (bytes) => {

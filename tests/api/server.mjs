@@ -2,8 +2,9 @@
 // GODWIT is the program (build/godwit unless said otherwise), GODWIT_MODEL the model.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +12,11 @@ import { fileURLToPath } from 'node:url';
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const program = process.env.GODWIT ?? join(root, 'build', 'godwit');
 const model = process.env.GODWIT_MODEL ?? join(root, 'models', 'nano');
+
+// Each server keeps its caches in a folder of its own, which goes with this process: never in the user's home.
+const caches = mkdtempSync(join(tmpdir(), 'godwit-test-'));
+process.on('exit', () => rmSync(caches, { recursive: true, force: true }));
+export const testEnvironment = () => ({ ...process.env, XDG_CACHE_HOME: mkdtempSync(join(caches, 'cache-')) });
 
 async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
@@ -38,6 +44,7 @@ export async function startServer(...flags) {
   if (!existsSync(program)) throw new Error(`${program}: build it first, or set GODWIT`);
   const port = await freePort();
   const child = spawn(program, ['serve', '-m', model, '--port', String(port), ...flags], {
+    env: testEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';

@@ -1,8 +1,16 @@
 // The real server on a free port, for the time of the tests.
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 export async function start_server(program, model, more = []) {
-  const child = spawn(program, ['serve', '-m', model, '--port', '0', ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const caches = mkdtempSync(join(tmpdir(), 'godwit-ui-')); // not in the user's home
+  process.on('exit', () => rmSync(caches, { recursive: true, force: true }));
+  const child = spawn(program, ['serve', '-m', model, '--port', '0', ...more], {
+    env: { ...process.env, XDG_CACHE_HOME: caches },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let words = '';
   const origin = await new Promise((resolve, reject) => {
     const listen = (bytes) => {
