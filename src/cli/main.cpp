@@ -276,8 +276,10 @@ class Program {
     sub->add_option("--also", o.also,
                     "NAME=MODEL: another model, loaded when asked for (may be repeated)")
         ->allow_extra_args(false);
-    sub->add_option("--memory-budget", o.memory_mb,
-                    "MB for all models together: idle ones are unloaded for others")
+    sub->add_option(
+           "--memory-budget", o.memory_mb,
+           "MB for all models together: each takes what a conversation needs and its share "
+           "of the rest for more of them; idle ones are unloaded for others")
         ->check(kNotNegative);
     sub->add_option("--unload-after", o.unload_minutes,
                     "minutes after which an idle model is unloaded; 0: never")
@@ -306,7 +308,11 @@ class Program {
     sub->add_option("--queue", o.queue, "requests that may wait")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    sub->add_option("--cache-folder", o.cache_folder, "folder that keeps prefixes over a restart");
+    auto* folder = sub->add_option("--cache-folder", o.cache_folder,
+                                   "folder that keeps conversations and pictures over a restart "
+                                   "(default: in ~/.cache/godwit)");
+    sub->add_flag("--no-disk-cache", o.no_disk_cache, "keep nothing of conversations on disk")
+        ->excludes(folder);
     sub->add_option("--max-body", o.max_body_mb, "MB of a request at most")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();

@@ -34,11 +34,14 @@ Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& o
   if (path.empty()) {
     TRY(path, demonstration_model());
   }
+  std::string folder = options.cache_folder;
+  if (folder.empty() && !options.no_disk_cache && !options.model.no_prefix_cache)
+    folder = conversations_folder();
   const auto settings = [&](const std::string& model) {
     engine::EngineOptions engine = engine_options(options.model, model);
     engine.max_sequences = options.parallel;
     engine.queue_limit = options.queue;
-    engine.cache_folder = options.cache_folder;
+    engine.cache_folder = folder;
     return engine;
   };
   std::vector<server::ModelSet::Entry> entries = {
@@ -47,6 +50,11 @@ Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& o
     const size_t equals = also.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == also.size())
       return bad_input("--also: expected NAME=MODEL, found '{}'", also);
+    std::error_code unknown;
+    if (!fs::exists(also.substr(equals + 1), unknown)) {
+      return bad_input("--also {}: expected a folder or .gguf file, found nothing there",
+                       also.substr(equals + 1));
+    }
     engine::EngineOptions engine = settings(also.substr(equals + 1));
     engine.mmproj.clear();
     entries.push_back({also.substr(0, equals), std::move(engine)});
@@ -112,7 +120,7 @@ class SignalWatcher {
   SignalWatcher(server::Server& server, server::ModelSet& models)
       : thread_([this, &server, &models] {
           const sigset_t set = stop_signals();
-          const timespec tick{5, 0};
+          const timespec tick{1, 0};
           while (!done_) {
             if (sigtimedwait(&set, nullptr, &tick) < 0) {
               models.unload_idle();
@@ -147,6 +155,7 @@ Result<int> serve(const ServeOptions& options) {
 
   server::ModelSet models(std::move(entries), static_cast<size_t>(options.memory_mb) << 20,
                           std::chrono::minutes(options.unload_minutes));
+  TRY_STATUS(models.share_memory());
   server::Metrics metrics;
   const server::Api api{models, metrics,
                         server::MediaSource(options.media_roots, options.remote_media),
@@ -156,8 +165,13 @@ Result<int> serve(const ServeOptions& options) {
   TRY(const auto server, server::Server::bind(settings, server::all_routes(api)));
   std::string name;
   {
-    TRY(const auto first, models.use(""));
-    name = first.name;
+    const auto first = models.use("");
+    if (!first) {
+      const server::ModelFault& fault = first.error();
+      return tl::unexpected<Error>(
+          fault.cause.message.empty() ? Error{fault.message, ErrorKind::kFailed} : fault.cause);
+    }
+    name = first->name;
   }  // not in use from here on: it may be unloaded like any other
   const SignalWatcher watcher(*server, models);
   fmt::print(stderr, "godwit: serving {} at {}\n", name, server->address());

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 
 namespace godwit::server {
 namespace {
@@ -189,6 +190,12 @@ void Answer::add(const Event& event, std::string_view id_prefix) {
 HttpReply generate(const Api& api, Dialect dialect, ModelUse model,
                    std::vector<engine::GenerationRequest> requests,
                    std::unique_ptr<AnswerFormat> format, Delivery delivery) {
+  if (requests.size() > static_cast<size_t>(model.queue_limit)) {
+    return error_reply(dialect, 400,
+                       fmt::format("n: expected at most {} answers to a request, which is what the "
+                                   "queue holds, found {}",
+                                   model.queue_limit, requests.size()));
+  }
   Job job{std::move(model), {}, dialect, &api.metrics};
   for (engine::GenerationRequest& request : requests) {
     auto generation = job.model.engine->submit(std::move(request));
@@ -213,6 +220,11 @@ int status_of(const Error& error) { return error.kind == ErrorKind::kBadInput ? 
 
 HttpReply error_reply(Dialect dialect, const Error& error) {
   return error_reply(dialect, status_of(error), error.message);
+}
+
+HttpReply error_reply(Dialect dialect, const ModelFault& fault) {
+  if (!fault.cause.message.empty()) log_warn("{}: {}", fault.message, fault.cause.message);
+  return error_reply(dialect, fault.status, fault.message);
 }
 
 HttpReply json_reply(const Json& json, int status) {

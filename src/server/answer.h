@@ -56,6 +56,7 @@ HttpReply generate(const Api& api, Dialect dialect, ModelUse model,
 
 // 400 for bad input, 500 otherwise.
 HttpReply error_reply(Dialect dialect, const Error& error);
+HttpReply error_reply(Dialect dialect, const ModelFault& fault);
 int status_of(const Error& error);
 
 HttpReply json_reply(const Json& json, int status = 200);

@@ -278,8 +278,8 @@ Result<MessagesCall> read_call(const Api& api, std::string_view body) {
   TRY_STATUS(fields.read("max_tokens", request.max_tokens, 1, 1 << 24));
   TRY_STATUS(fields.read("stop_sequences", request.stop));
   TRY_STATUS(fields.read("stream", call.stream));
-  fields.ignore({"metadata", "service_tier", "cache_control", "container", "mcp_servers", "betas",
-                 "context_management", "inference_geo", "speed"});
+  TRY_STATUS(fields.ignore({"metadata", "service_tier", "cache_control", "container", "mcp_servers",
+                            "betas", "context_management", "inference_geo", "speed"}));
   fields.note_unknown(kRoute);
   return call;
 }

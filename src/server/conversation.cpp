@@ -268,6 +268,19 @@ Status check_response_format(const Json* format, const std::string& path) {
                    type.substr(0, 40));
 }
 
+Status refuse_constraints(Fields& fields) {
+  for (const std::string_view key :
+       {"grammar", "guided_json", "guided_regex", "guided_grammar", "guided_choice",
+        "guided_decoding", "json_schema", "structured_outputs", "regex", "ebnf"}) {
+    const Json* found = fields.find(key);
+    const bool nothing = !found || (found->is_string() && found->as_string().empty());
+    if (!nothing)
+      return bad_input("{}: not supported yet: answers cannot be bound to a schema or grammar",
+                       key);
+  }
+  return {};
+}
+
 Status read_sampling(Fields& fields, engine::SamplingOptions& sampling) {
   TRY_STATUS(fields.read("temperature", sampling.temperature, 0, 100));
   TRY_STATUS(fields.read("top_p", sampling.top_p, 0, 1));

@@ -33,6 +33,9 @@ Result<Json> read_flat_function(Fields& tool, std::string_view schema_key);
 // {"type": "text"} is nothing; json_object and json_schema are refused.
 Status check_response_format(const Json* format, const std::string& path);
 
+// The words of other engines that bind answers to a schema or grammar; refused.
+Status refuse_constraints(Fields& fields);
+
 // temperature, top_p, top_k, min_p, penalties, seed, logit_bias: the same names everywhere.
 Status read_sampling(Fields& fields, engine::SamplingOptions& sampling);
 

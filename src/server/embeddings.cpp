@@ -1,4 +1,5 @@
-// One vector a text: OpenAI's /v1/embeddings, Ollama's /api/embed and /api/embeddings. Means over
+// One vector a text, or a conversation with pictures: OpenAI's /v1/embeddings, Ollama's /api/embed
+// and /api/embeddings. Means over
 // the last layer's output of all tokens, of length 1. A request may hold many more texts than the
 // engine's queue: a few are under way at a time.
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "server/conversation.h"
 #include "server/ollama.h"
 #include "server/openai_common.h"
 
@@ -26,12 +28,13 @@ using Write = std::function<HttpReply(const Embedded& embedded)>;
 
 class EmbeddingReply final : public PendingReply {
  public:
-  EmbeddingReply(Dialect dialect, ModelUse model, std::vector<TokenIds> texts, Write write)
+  EmbeddingReply(Dialect dialect, ModelUse model, std::vector<engine::GenerationRequest> requests,
+                 Write write)
       : dialect_(dialect),
         model_(std::move(model)),
-        texts_(std::move(texts)),
+        requests_(std::move(requests)),
         write_(std::move(write)) {
-    embedded_.vectors.resize(texts_.size());
+    embedded_.vectors.resize(requests_.size());
   }
   ~EmbeddingReply() override {
     for (const auto& [unused, generation] : running_) generation->on_event({});
@@ -59,7 +62,7 @@ class EmbeddingReply final : public PendingReply {
         running_.erase(running_.begin() + static_cast<ptrdiff_t>(i));
       }
     }
-    while (next_ < texts_.size() && running_.size() < kAtOnce) {
+    while (next_ < requests_.size() && running_.size() < kAtOnce) {
       if (auto refused = submit_next()) {
         if (!running_.empty()) return nullptr;  // when one of these is done there is room
         return refused;
@@ -75,9 +78,8 @@ class EmbeddingReply final : public PendingReply {
 
   // Null: under way.
   std::unique_ptr<HttpReply> submit_next() {
-    engine::GenerationRequest request;
+    engine::GenerationRequest request = requests_[next_];
     request.task = engine::Task::kEmbed;
-    request.raw_ids = texts_[next_];
     auto generation = model_.engine->submit(std::move(request));
     if (!generation) {
       const int status = generation.error().kind == ErrorKind::kBadInput ? 400 : 503;
@@ -90,7 +92,7 @@ class EmbeddingReply final : public PendingReply {
 
   const Dialect dialect_;
   const ModelUse model_;
-  const std::vector<TokenIds> texts_;
+  const std::vector<engine::GenerationRequest> requests_;
   const Write write_;
   const Clock::time_point begin_ = Clock::now();
   std::function<void()> notify_;
@@ -102,29 +104,53 @@ class EmbeddingReply final : public PendingReply {
 // What the dialects' bodies have in common.
 struct EmbeddingCall {
   std::string model;
-  std::vector<Prompt> texts;
+  struct Item {
+    Prompt text;
+    std::vector<text::ChatMessage> messages;  // if there are any: instead of the text
+  };
+  std::vector<Item> items;
+  text::TemplateOptions template_options;  // of messages
   std::optional<int> dimensions;
+  std::optional<std::chrono::seconds> keep_alive;
   bool truncate = false;  // texts that are longer than the context, instead of refusing them
 };
 
-// The texts as ids; markers of the template that stand in a text are text.
-Result<std::vector<TokenIds>> tokenize(const engine::Engine& engine, const EmbeddingCall& call,
-                                       std::string_view key) {
+// A text as ids; markers of the template that stand in it are text.
+Result<engine::GenerationRequest> embedding_request(const engine::Engine& engine,
+                                                    const EmbeddingCall& call,
+                                                    const EmbeddingCall::Item& item) {
+  engine::GenerationRequest request;
+  if (!item.messages.empty()) {
+    request.messages = item.messages;
+    request.template_options = call.template_options;
+    return request;
+  }
+  TokenIds ids = item.text.ids ? *item.text.ids : engine.tokenize(item.text.text, false);
+  if (ids.empty()) return bad_input("expected a text, found nothing");
+  const int64_t context = engine.info().context;
+  if (call.truncate && static_cast<int64_t>(ids.size()) > context)
+    ids.resize(static_cast<size_t>(context));
+  request.raw_ids = std::move(ids);
+  return request;
+}
+
+Result<std::vector<engine::GenerationRequest>> embedding_requests(const engine::Engine& engine,
+                                                                  const EmbeddingCall& call,
+                                                                  std::string_view key) {
   const engine::ModelInfo& info = engine.info();
   if (call.dimensions && *call.dimensions != info.hidden)
     return bad_input("dimensions: expected {}, the length of this model's vectors, found {}",
                      info.hidden, *call.dimensions);
-  if (call.texts.size() > kMaxTexts)
-    return bad_input("{}: expected at most {} texts, found {}", key, kMaxTexts, call.texts.size());
-  std::vector<TokenIds> texts;
-  for (const Prompt& text : call.texts) {
-    TokenIds ids = text.ids ? *text.ids : engine.tokenize(text.text, false);
-    if (ids.empty()) return bad_input("{}[{}]: expected a text, found nothing", key, texts.size());
-    if (call.truncate && static_cast<int64_t>(ids.size()) > info.context)
-      ids.resize(static_cast<size_t>(info.context));
-    texts.push_back(std::move(ids));
+  if (call.items.size() > kMaxTexts)
+    return bad_input("{}: expected at most {} texts, found {}", key, kMaxTexts, call.items.size());
+  std::vector<engine::GenerationRequest> requests;
+  for (const EmbeddingCall::Item& item : call.items) {
+    auto request = embedding_request(engine, call, item);
+    if (!request)
+      return in_context(fmt::format("{}[{}]", key, requests.size()), std::move(request.error()));
+    requests.push_back(std::move(*request));
   }
-  return texts;
+  return requests;
 }
 
 HttpReply embed(const Api& api, Dialect dialect, const Result<EmbeddingCall>& call,
@@ -133,11 +159,12 @@ HttpReply embed(const Api& api, Dialect dialect, const Result<EmbeddingCall>& ca
   auto model = api.models.use(dialect == Dialect::kOllama ? without_tag(api.models, call->model)
                                                           : call->model);
   if (!model) return error_reply(dialect, model.error());
-  auto texts = tokenize(*model->engine, *call, key);
-  if (!texts) return error_reply(dialect, texts.error());
+  auto requests = embedding_requests(*model->engine, *call, key);
+  if (!requests) return error_reply(dialect, requests.error());
+  if (call->keep_alive) api.models.keep(model->name, *call->keep_alive);
   HttpReply reply;
   Write write = writer(*model);
-  reply.pending = std::make_unique<EmbeddingReply>(dialect, std::move(*model), std::move(*texts),
+  reply.pending = std::make_unique<EmbeddingReply>(dialect, std::move(*model), std::move(*requests),
                                                    std::move(write));
   return reply;
 }
@@ -158,25 +185,71 @@ Json base64(const std::vector<float>& vector) {
 
 // ---- OpenAI
 
-Result<EmbeddingCall> read_openai(std::string_view body, std::string& encoding) {
+// [{"type": "text", …}, {"type": "image_url", …}], alone or as what a user says.
+bool is_parts(const Json& item) {
+  return item.is_array() && !item.items().empty() && item.items().front().is_object();
+}
+
+// What read_prompts takes; an item may also be a list of content parts, which is one user's
+// message.
+Result<std::vector<EmbeddingCall::Item>> read_inputs(Fields& fields, const MediaSource& media) {
+  std::vector<EmbeddingCall::Item> items;
+  const Json* input = fields.find("input");
+  const bool mixed = input && input->is_array() &&
+                     std::any_of(input->items().begin(), input->items().end(), is_parts);
+  if (!mixed) {
+    TRY(auto prompts, read_prompts(fields, "input"));
+    for (Prompt& prompt : prompts) items.push_back({std::move(prompt), {}});
+    return items;
+  }
+  for (size_t i = 0; i < input->items().size(); ++i) {
+    const Json& item = input->items()[i];
+    const std::string path = fmt::format("{}[{}]", fields.path_of("input"), i);
+    if (!is_parts(item)) {
+      TRY(Prompt prompt, read_prompt(item, path));
+      items.push_back({std::move(prompt), {}});
+      continue;
+    }
+    text::ChatMessage user;
+    user.role = "user";
+    user.content_is_parts = true;
+    for (size_t k = 0; k < item.items().size(); ++k) {
+      TRY(auto part, read_part(item.items()[k], fmt::format("{}[{}]", path, k), media));
+      user.content.push_back(std::move(part));
+    }
+    items.push_back({{}, {std::move(user)}});
+  }
+  return items;
+}
+
+Result<EmbeddingCall> read_openai(std::string_view body, const MediaSource& media,
+                                  std::string& encoding) {
   TRY(const Json json, parse_body(body));
   TRY(Fields fields, Fields::of(json, ""));
   EmbeddingCall call;
   TRY_STATUS(fields.read("model", call.model));
-  TRY(call.texts, read_prompts(fields, "input"));
+  call.template_options.add_generation_prompt = false;
+  TRY_STATUS(fields.read("add_generation_prompt", call.template_options.add_generation_prompt));
+  if (const Json* messages = fields.find("messages")) {
+    if (fields.find("input")) return bad_input("input: expected it or messages, found both");
+    TRY(auto conversation, read_messages(*messages, "messages", media));
+    call.items.push_back({{}, std::move(conversation)});
+  } else {
+    TRY(call.items, read_inputs(fields, media));
+  }
   TRY_STATUS(fields.read("dimensions", call.dimensions, 1, 1 << 24));
   TRY_STATUS(fields.read("encoding_format", encoding));
   if (encoding != "float" && encoding != "base64")
     return bad_input("encoding_format: expected float or base64, found '{}'",
                      encoding.substr(0, 40));
-  fields.ignore({"user"});
+  TRY_STATUS(fields.ignore({"user", "add_special_tokens"}));
   fields.note_unknown("/v1/embeddings");
   return call;
 }
 
 HttpReply openai(const Api& api, const HttpRequest& http) {
   std::string encoding = "float";
-  const auto call = read_openai(http.body, encoding);
+  const auto call = read_openai(http.body, api.media, encoding);
   return embed(api, Dialect::kOpenAi, call, "input", [&](const ModelUse& model) -> Write {
     return [name = model.name,
             write = encoding == "float" ? numbers : base64](const Embedded& embedded) {
@@ -215,9 +288,9 @@ Result<EmbeddingCall> read_ollama(std::string_view body, Form form) {
     TRY(std::string text, fields.require_string("prompt"));
     texts.push_back(std::move(text));
   }
-  for (std::string& text : texts) call.texts.push_back({std::move(text), {}});
+  for (std::string& text : texts) call.items.push_back({{std::move(text), {}}, {}});
   TRY_STATUS(fields.find_object("options"));
-  fields.ignore({"keep_alive"});
+  TRY(call.keep_alive, read_keep_alive(fields));
   fields.note_unknown("/api/embed");
   return call;
 }

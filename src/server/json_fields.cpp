@@ -28,10 +28,47 @@ size_t count_values(std::string_view text) {
   return count;
 }
 
-}  // namespace
+// The types of fields that are known and unused, as the official clients send them. What is not
+// here may have any.
+struct UnusedField {
+  std::string_view key;
+  Json::Kind kind;
+};
+constexpr UnusedField kUnusedFields[] = {
+    {"add_special_tokens", Json::Kind::kBool},
+    {"betas", Json::Kind::kArray},
+    {"cache_control", Json::Kind::kObject},
+    {"client_metadata", Json::Kind::kObject},
+    {"context", Json::Kind::kArray},
+    {"context_management", Json::Kind::kObject},
+    {"inference_geo", Json::Kind::kString},
+    {"low_vram", Json::Kind::kBool},
+    {"main_gpu", Json::Kind::kNumber},
+    {"max_tool_calls", Json::Kind::kNumber},
+    {"mcp_servers", Json::Kind::kArray},
+    {"metadata", Json::Kind::kObject},
+    {"num_batch", Json::Kind::kNumber},
+    {"num_ctx", Json::Kind::kNumber},
+    {"num_gpu", Json::Kind::kNumber},
+    {"num_keep", Json::Kind::kNumber},
+    {"num_thread", Json::Kind::kNumber},
+    {"numa", Json::Kind::kBool},
+    {"parallel_tool_calls", Json::Kind::kBool},
+    {"prompt_cache_retention", Json::Kind::kString},
+    {"repeat_last_n", Json::Kind::kNumber},
+    {"safety_identifier", Json::Kind::kString},
+    {"service_tier", Json::Kind::kString},
+    {"speed", Json::Kind::kString},
+    {"store", Json::Kind::kBool},
+    {"stream_options", Json::Kind::kObject},
+    {"template", Json::Kind::kString},
+    {"truncation", Json::Kind::kString},
+    {"use_mmap", Json::Kind::kBool},
+    {"user", Json::Kind::kString},
+};
 
-std::string_view kind_name(const Json& json) {
-  switch (json.kind()) {
+std::string_view name_of(Json::Kind kind) {
+  switch (kind) {
     case Json::Kind::kNull:
       return "null";
     case Json::Kind::kBool:
@@ -47,6 +84,10 @@ std::string_view kind_name(const Json& json) {
   }
   return "nothing";
 }
+
+}  // namespace
+
+std::string_view kind_name(const Json& json) { return name_of(json.kind()); }
 
 Result<Json> parse_body(std::string_view body) {
   if (body.empty()) return bad_input("body: expected a JSON object, found nothing");
@@ -187,8 +228,15 @@ Result<std::vector<Fields>> Fields::find_objects(std::string_view key) {
   return objects;
 }
 
-void Fields::ignore(std::initializer_list<std::string_view> keys) {
-  asked_.insert(asked_.end(), keys.begin(), keys.end());
+Status Fields::ignore(std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    const Json* found = find(key);
+    const auto* known = std::find_if(std::begin(kUnusedFields), std::end(kUnusedFields),
+                                     [&](const UnusedField& field) { return field.key == key; });
+    if (found && known != std::end(kUnusedFields) && found->kind() != known->kind)
+      return wrong(key, name_of(known->kind));
+  }
+  return {};
 }
 
 void Fields::note_unknown(std::string_view route) const {

@@ -71,8 +71,9 @@ class Fields {
 
   // "expected X, found Y" at a key.
   tl::unexpected<Error> wrong(std::string_view key, std::string_view expected) const;
-  // Known and unused: no note in the log.
-  void ignore(std::initializer_list<std::string_view> keys);
+  // Known and unused: no note in the log, but a wrong type is refused (json_fields.cpp has the
+  // types).
+  Status ignore(std::initializer_list<std::string_view> keys);
   void note_unknown(std::string_view route) const;
 
  private:

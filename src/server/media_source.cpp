@@ -112,7 +112,9 @@ Result<std::shared_ptr<const text::MediaBytes>> MediaSource::from_url(
     }
   }
   if (!bytes) return in_context(name, std::move(bytes.error()));
-  if (bytes->empty()) return bad_input("{}: expected a {}, found no bytes", name, kind);
+  if (bytes->empty())
+    return bad_input("{}: expected the bytes of {} {}, found none", name,
+                     kind == "image" ? "an" : "a", kind);
   auto media = std::make_shared<text::MediaBytes>();
   media->name = name;
   media->bytes = std::make_shared<const std::string>(std::move(*bytes));

@@ -56,6 +56,8 @@ constexpr EngineNumber kNumbers[] = {
     {GODWIT_STAT(snapshots), "godwit_cache_snapshots", "Snapshots of the recurrent state", kGauge},
     {GODWIT_STAT(snapshot_bytes), "godwit_cache_snapshot_bytes", "Bytes of those snapshots",
      kGauge},
+    {GODWIT_STAT(cache_disk_bytes), "godwit_cache_disk_bytes",
+     "Bytes of the folder that keeps conversations, which models share", kGauge},
     {GODWIT_STAT(pictures_encoded), "godwit_pictures_encoded_total",
      "Pictures and clips through the vision tower", kCounter},
     {GODWIT_STAT(pictures_reused), "godwit_pictures_reused_total",
@@ -121,7 +123,8 @@ void Metrics::answer_done(const std::string& model, const engine::Event& done) {
   families_->answers.Add({{"model", model}, {"finish", std::string(finish_word(done.finish))}})
       .Increment();
   const Labels labels{{"model", model}};
-  families_->first_token.Add(labels, seconds_buckets()).Observe(done.timings.first_token);
+  if (done.usage.completion_tokens > 0)  // scores have none
+    families_->first_token.Add(labels, seconds_buckets()).Observe(done.timings.first_token);
   if (const int tokens = done.usage.completion_tokens; tokens > 1)
     families_->token_seconds.Add(labels, seconds_buckets())
         .Observe(done.timings.decode / (tokens - 1));

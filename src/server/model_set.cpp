@@ -16,6 +16,7 @@ ModelSet::ModelSet(std::vector<Entry> entries, size_t memory_budget,
       memory_budget_(memory_budget),
       idle_after_(idle_after),
       loader_(std::move(loader)),
+      needs_(entries_.size(), 0),
       slots_(entries_.size()) {
   CHECK(!entries_.empty());
 }
@@ -25,70 +26,157 @@ bool ModelSet::has(std::string_view name) const {
                      [&](const Entry& entry) { return entry.name == name; });
 }
 
-Result<ModelUse> ModelSet::use(std::string_view name) {
-  size_t index = 0;
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i].name == name) index = i;
+// Of all its memory: what one conversation needs, and what it would take without a budget.
+Result<ModelSet::Need> ModelSet::need_of(engine::EngineOptions options) const {
+  TRY(const engine::ModelInfo free, loader_.plan(options));
+  Need need;
+  need.cache = free.memory.kv_pages + free.memory.snapshots;
+  need.most = free.memory.limit;
+  options.cache_bytes = need.cache;
+  TRY(const engine::ModelInfo bound, loader_.plan(options));
+  need.least = bound.memory.limit;
+  return need;
+}
+
+// What each may take beyond its least: as many models as can be loaded together, the largest of
+// them, share what they leave of the budget.
+size_t ModelSet::share(std::vector<size_t> least, size_t budget) {
+  std::sort(least.rbegin(), least.rend());
+  size_t together = 0, used = 0;
+  while (together < least.size() && used + least[together] <= budget) used += least[together++];
+  return together == 0 ? 0 : (budget - used) / together;
+}
+
+Status ModelSet::share_memory() {
+  if (memory_budget_ == 0) return {};
+  std::vector<Need> needs;
+  std::vector<size_t> least;
+  for (const Entry& entry : entries_) {
+    auto need = need_of(entry.options);
+    if (!need) return in_context(entry.name, std::move(need.error()));
+    if (need->least > memory_budget_) {
+      return bad_input(
+          "--memory-budget: expected {} MB or more, which {} needs for one conversation of its "
+          "context, found {} MB",
+          (need->least >> 20) + 1, entry.name, memory_budget_ >> 20);
+    }
+    needs.push_back(*need);
+    least.push_back(need->least);
   }
+  const size_t more = share(least, memory_budget_);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Need& need = needs[i];
+    const size_t own = std::min(more, need.most > need.least ? need.most - need.least : 0);
+    entries_[i].options.cache_bytes = need.cache + own;
+    needs_[i] = need.least + own;
+  }
+  return {};
+}
+
+size_t ModelSet::index_of(std::string_view name) const {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].name == name) return i;
+  }
+  return 0;
+}
+
+tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
+  if (!knows(name)) {
+    return tl::unexpected(
+        ModelFault{404, fmt::format("the model '{}' does not exist", name.substr(0, 200)), {}});
+  }
+  const size_t index = index_of(name);
   const Entry& entry = entries_[index];
   const auto loaded = [&]() -> std::shared_ptr<engine::Engine> {
     const std::lock_guard lock(mutex_);
     slots_[index].last_used = Clock::now();
+    slots_[index].keep.reset();
     return slots_[index].engine;
   };
-  if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine)};
+  const int queue = entry.options.queue_limit;
+  if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
   const std::lock_guard one_load(loading_);
-  if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine)};
-  TRY_STATUS(make_room(entry));
+  if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
+  if (auto full = make_room(index)) return tl::unexpected(std::move(*full));
   log_info("loading {}", entry.name);
   auto opened = loader_.open(entry.options);
-  if (!opened) return in_context(entry.name, std::move(opened.error()));
+  if (!opened) {
+    const std::string message =
+        fmt::format("the model '{}' could not be loaded; the server's log says why", entry.name);
+    return tl::unexpected(ModelFault{500, message, std::move(opened.error())});
+  }
   std::shared_ptr<engine::Engine> engine = std::move(*opened);
   const std::lock_guard lock(mutex_);
-  slots_[index] = {engine, Clock::now()};
-  return ModelUse{entry.name, std::move(engine)};
+  slots_[index] = {engine, Clock::now(), {}};
+  return ModelUse{entry.name, std::move(engine), queue};
 }
 
-// Unloads idle models, the longest unused first, until `entry` fits.
-Status ModelSet::make_room(const Entry& entry) {
-  if (memory_budget_ == 0) return {};
-  TRY(const engine::ModelInfo plan, loader_.plan(entry.options));
-  const size_t wanted = plan.memory.total();
+void ModelSet::keep(std::string_view name, std::chrono::seconds idle) {
+  const std::lock_guard lock(mutex_);
+  slots_[index_of(name)].keep = idle;
+}
+
+// Unloads idle models, the longest unused first, until this one fits.
+std::optional<ModelFault> ModelSet::make_room(size_t index) {
+  if (memory_budget_ == 0) return std::nullopt;
   std::vector<std::shared_ptr<engine::Engine>> unloaded;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
   for (;;) {
     size_t used = 0;
     Slot* oldest = nullptr;
-    for (Slot& slot : slots_) {
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      Slot& slot = slots_[i];
       if (!slot.engine) continue;
-      used += slot.engine->info().memory.total();
+      used += needs_[i];
       const bool idle = slot.engine.use_count() == 1;
       if (idle && (!oldest || slot.last_used < oldest->last_used)) oldest = &slot;
     }
-    if (used + wanted <= memory_budget_) return {};
+    if (used + needs_[index] <= memory_budget_) return std::nullopt;
     if (!oldest) {
-      return failed("{}: needs {} MB, but {} of {} MB are in use", entry.name, wanted >> 20,
-                    used >> 20, memory_budget_ >> 20);
+      return ModelFault{
+          503,
+          fmt::format("the model '{}' needs {} MB, and models that are answering hold {} of "
+                      "{} MB: try again later",
+                      entries_[index].name, needs_[index] >> 20, used >> 20, memory_budget_ >> 20),
+          {}};
     }
     unloaded.push_back(std::exchange(oldest->engine, nullptr));
   }
 }
 
+std::optional<std::chrono::seconds> ModelSet::idle_limit(const Slot& slot) const {
+  if (slot.keep) return slot.keep->count() < 0 ? std::nullopt : slot.keep;
+  if (idle_after_.count() == 0) return std::nullopt;
+  return idle_after_;
+}
+
 void ModelSet::unload_idle() {
-  if (idle_after_.count() == 0) return;
   std::vector<std::shared_ptr<engine::Engine>> unloaded;
   const std::lock_guard lock(mutex_);
   for (Slot& slot : slots_) {
-    if (slot.engine && slot.engine.use_count() == 1 && Clock::now() - slot.last_used > idle_after_)
+    const auto limit = idle_limit(slot);
+    if (!slot.engine || !limit) continue;
+    if (slot.engine.use_count() > 1) {
+      slot.last_used = Clock::now();
+    } else if (Clock::now() - slot.last_used >= *limit) {
       unloaded.push_back(std::exchange(slot.engine, nullptr));
+    }
   }
 }
 
 std::vector<ModelSet::State> ModelSet::states() const {
   const std::lock_guard lock(mutex_);
   std::vector<State> states;
-  for (size_t i = 0; i < entries_.size(); ++i)
-    states.push_back({entries_[i].name, entries_[i].options.model, slots_[i].engine});
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    states.push_back({entries_[i].name, entries_[i].options.model, slot.engine, idle_limit(slot)});
+    std::optional<std::chrono::seconds>& expires = states.back().expires;
+    if (expires && slot.engine.use_count() == 2) {  // here and in `states`: nobody uses it
+      const auto idle =
+          std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - slot.last_used);
+      expires = std::max(*expires - idle, std::chrono::seconds(0));
+    }
+  }
   return states;
 }
 

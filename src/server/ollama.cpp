@@ -1,6 +1,8 @@
 // Ollama's /api/chat and /api/generate: lines of JSON, unless "stream" is false.
 #include "server/ollama.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -23,7 +25,8 @@ struct OllamaCall {
   engine::GenerationRequest request;
   std::string model;
   bool stream = true, logprobs = false;
-  std::string load_only;  // no prompt: "load", or "unload" with keep_alive 0
+  std::optional<std::chrono::seconds> keep_alive;
+  bool load_only = false;  // no prompt: the model is loaded, or unloaded with keep_alive 0
 };
 
 // Bare base64; data URLs are taken, too, as some clients send them.
@@ -85,8 +88,8 @@ Status read_options(Fields& fields, engine::GenerationRequest& request) {
   TRY_STATUS(options->read("num_predict", request.max_tokens, -2, 1 << 24));
   if (request.max_tokens < 0) request.max_tokens = -1;  // -1: no end; -2: fill the context
   TRY_STATUS(options->read("stop", request.stop));
-  options->ignore({"num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "main_gpu",
-                   "use_mmap", "repeat_last_n", "numa", "low_vram"});
+  TRY_STATUS(options->ignore({"num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep",
+                              "main_gpu", "use_mmap", "repeat_last_n", "numa", "low_vram"}));
   options->note_unknown("/api: options");
   return {};
 }
@@ -108,17 +111,6 @@ Status read_format(Fields& fields) {
   return bad_input("format: not supported yet: answers cannot be bound to JSON or a schema");
 }
 
-// "5m", 300, -1: accepted; only 0 without a prompt says something.
-Status read_keep_alive(Fields& fields, OllamaCall& call) {
-  const Json* keep = fields.find("keep_alive");
-  if (!keep) return {};
-  if (!keep->is_number() && !keep->is_string())
-    return fields.wrong("keep_alive", "duration or number of seconds");
-  const bool is_zero = keep->is_number() ? keep->as_double() == 0 : keep->as_string() == "0";
-  if (!call.load_only.empty() && is_zero) call.load_only = "unload";
-  return {};
-}
-
 Status read_common(Fields& fields, OllamaCall& call) {
   TRY(call.model, fields.require_string("model"));
   TRY_STATUS(fields.read("stream", call.stream));
@@ -129,7 +121,8 @@ Status read_common(Fields& fields, OllamaCall& call) {
   TRY_STATUS(fields.read("logprobs", call.logprobs));
   TRY_STATUS(fields.read("top_logprobs", top, 0, 20));
   if (call.logprobs) call.request.logprobs = top;
-  return read_keep_alive(fields, call);
+  TRY(call.keep_alive, read_keep_alive(fields));
+  return {};
 }
 
 Result<OllamaCall> read_chat(const Api& api, std::string_view body) {
@@ -141,7 +134,7 @@ Result<OllamaCall> read_chat(const Api& api, std::string_view body) {
     TRY(ChatMessage message, read_message(said, api.media));
     call.request.messages.push_back(std::move(message));
   }
-  if (call.request.messages.empty()) call.load_only = "load";
+  if (call.request.messages.empty()) call.load_only = true;
   if (const Json* tools = fields.find("tools")) {
     TRY(call.request.tools, read_tools(*tools, "tools"));
   }
@@ -166,7 +159,7 @@ Result<OllamaCall> read_generate(const Api& api, std::string_view body) {
   user.role = "user";
   TRY_STATUS(read_images(fields, api.media, user));
   if (prompt.empty() && user.content.empty()) {
-    call.load_only = "load";
+    call.load_only = true;
   } else if (raw) {
     if (!user.content.empty()) return bad_input("raw: expected a prompt without images");
     call.request.raw_text = std::move(prompt);
@@ -181,8 +174,36 @@ Result<OllamaCall> read_generate(const Api& api, std::string_view body) {
     call.request.messages.push_back(std::move(user));
   }
   TRY_STATUS(read_common(fields, call));
-  fields.note_unknown("/api/generate");  // template and context among them
+  TRY_STATUS(fields.ignore({"context", "template"}));
+  if (fields.find("context")) log_info("/api/generate: context is ignored");
+  if (fields.find("template")) log_info("/api/generate: template is ignored");
+  fields.note_unknown("/api/generate");
   return call;
+}
+
+// "1h30m", "300ms", "-1s" as Go has it; a number alone: seconds. Nothing: another text.
+std::optional<double> seconds_of(std::string_view text) {
+  const double sign = text.starts_with('-') ? -1 : 1;
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+  if (text.empty()) return std::nullopt;
+  for (double sum = 0;;) {
+    double number = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || text.front() == '-') return std::nullopt;
+    const bool alone = sum == 0 && end == text.data() + text.size();
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    const size_t letters = std::min(text.find_first_of("0123456789."), text.size());
+    const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& known) {
+      return known.first == text.substr(0, letters);
+    });
+    if (!alone && unit == std::end(kUnits)) return std::nullopt;
+    sum += number * (alone ? 1 : unit->second);
+    text.remove_prefix(letters);
+    if (text.empty()) return sign * sum;
+  }
 }
 
 int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
@@ -297,10 +318,18 @@ HttpReply answer(const Api& api, Endpoint endpoint, const HttpRequest& http) {
   auto call =
       endpoint == Endpoint::kChat ? read_chat(api, http.body) : read_generate(api, http.body);
   if (!call) return error_reply(Dialect::kOllama, call.error());
-  auto model = api.models.use(without_tag(api.models, call->model));
+  const std::string_view name = without_tag(api.models, call->model);
+  const bool unload = call->load_only && call->keep_alive && call->keep_alive->count() == 0;
+  if (unload && api.models.knows(name)) {
+    api.models.keep(name, std::chrono::seconds(0));
+    api.models.unload_idle();
+    return OllamaFormat(endpoint, *call, nullptr).loaded("unload");
+  }
+  auto model = api.models.use(name);
   if (!model) return error_reply(Dialect::kOllama, model.error());
+  if (call->keep_alive) api.models.keep(model->name, *call->keep_alive);
   auto format = std::make_unique<OllamaFormat>(endpoint, *call, model->engine);
-  if (!call->load_only.empty()) return format->loaded(call->load_only);
+  if (call->load_only) return format->loaded("load");
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
   return generate(api, Dialect::kOllama, std::move(*model), std::move(requests), std::move(format),
@@ -308,6 +337,17 @@ HttpReply answer(const Api& api, Endpoint endpoint, const HttpRequest& http) {
 }
 
 }  // namespace
+
+Result<std::optional<std::chrono::seconds>> read_keep_alive(Fields& fields) {
+  const Json* keep = fields.find("keep_alive");
+  if (!keep) return std::optional<std::chrono::seconds>();
+  std::optional<double> seconds;
+  if (keep->is_number()) seconds = keep->as_double();
+  if (keep->is_string()) seconds = seconds_of(keep->as_string());
+  if (!seconds) return fields.wrong("keep_alive", "number of seconds or duration as \"5m\"");
+  const double whole = *seconds < 0 ? -1 : std::min(std::ceil(*seconds), 1e9);
+  return std::optional(std::chrono::seconds(static_cast<int64_t>(whole)));
+}
 
 std::vector<Route> ollama_routes(const Api& api) {
   return {{"POST", "/api/chat",

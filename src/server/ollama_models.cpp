@@ -97,6 +97,11 @@ HttpReply tags(const Api& api) {
   return json_reply(Json::object({{"models", Json::array(std::move(list))}}));
 }
 
+std::string rfc3339_in(std::chrono::seconds time) {
+  const auto then = std::chrono::system_clock::now().time_since_epoch() + time;
+  return rfc3339(std::chrono::duration_cast<std::chrono::nanoseconds>(then).count());
+}
+
 HttpReply running(const Api& api) {
   Json::Array list;
   for (const auto& state : api.models.states()) {
@@ -105,7 +110,8 @@ HttpReply running(const Api& api) {
     const engine::ModelInfo& info = state.engine->info();
     json.members().erase(json.members().begin() + 2);  // modified_at
     json.set("size", value(static_cast<int64_t>(info.memory.total())));
-    json.set("expires_at", value("9999-12-31T23:59:59Z"));
+    json.set("expires_at", value(state.expires ? rfc3339_in(*state.expires)
+                                               : std::string("9999-12-31T23:59:59Z")));
     json.set("size_vram", value(0));
     json.set("context_length", value(info.context));
     list.push_back(std::move(json));

@@ -75,8 +75,9 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
     TRY_STATUS(continue_last_message(request));
     request.template_options.add_generation_prompt = true;
   }
-  fields.ignore(
-      {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier"});
+  TRY_STATUS(refuse_constraints(fields));
+  TRY_STATUS(fields.ignore({"user", "metadata", "store", "service_tier", "parallel_tool_calls",
+                            "safety_identifier", "add_special_tokens", "prompt_cache_retention"}));
   fields.note_unknown("/v1/chat/completions");
   return call;
 }

@@ -50,6 +50,14 @@ Result<TokenIds> read_token_ids(const Json& list, const std::string& path) {
   return ids;
 }
 
+Result<Prompt> read_prompt(const Json& item, const std::string& path) {
+  if (item.is_string()) return Prompt{item.as_string(), {}};
+  if (!item.is_array())
+    return bad_input("{}: expected string or array of token ids, found {}", path, kind_name(item));
+  TRY(TokenIds ids, read_token_ids(item, path));
+  return Prompt{{}, std::move(ids)};
+}
+
 Result<std::vector<Prompt>> read_prompts(Fields& fields, std::string_view key) {
   const Json* given = fields.find(key);
   const std::string path = fields.path_of(key);
@@ -68,15 +76,8 @@ Result<std::vector<Prompt>> read_prompts(Fields& fields, std::string_view key) {
   for (size_t i = 0; i < given->items().size(); ++i) {
     const Json& item = given->items()[i];
     const std::string where = fmt::format("{}[{}]", path, i);
-    if (item.is_string()) {
-      prompts.push_back({item.as_string(), {}});
-    } else if (item.is_array()) {
-      TRY(TokenIds ids, read_token_ids(item, where));
-      prompts.push_back({{}, std::move(ids)});
-    } else {
-      return bad_input("{}: expected string or array of token ids, found {}", where,
-                       kind_name(item));
-    }
+    TRY(Prompt prompt, read_prompt(item, where));
+    prompts.push_back(std::move(prompt));
   }
   return prompts;
 }

@@ -20,6 +20,8 @@ struct Prompt {
   std::string text;
   std::optional<TokenIds> ids;
 };
+// A string or a list of ids.
+Result<Prompt> read_prompt(const Json& item, const std::string& path);
 // A string, a list of strings, a list of ids, a list of lists of ids; at least one.
 Result<std::vector<Prompt>> read_prompts(Fields& fields, std::string_view key);
 

@@ -54,7 +54,8 @@ Result<CompletionCall> read_completion(std::string_view body) {
   if (call.scored && call.request.max_tokens == 0) call.choices = 0;
   if (const size_t answers = call.prompts.size() * call.per_prompt(); answers > kMaxAnswers)
     return bad_input("prompt: expected at most {} answers, found {}", kMaxAnswers, answers);
-  fields.ignore({"user"});
+  TRY_STATUS(refuse_constraints(fields));
+  TRY_STATUS(fields.ignore({"user", "add_special_tokens", "store", "metadata"}));
   fields.note_unknown("/v1/completions");
   return call;
 }

@@ -118,20 +118,22 @@ Result<HttpReply> tokenize(const Api& api, const HttpRequest& http) {
   std::string model, text;
   bool special = true;
   TRY_STATUS(fields.read("model", model));
-  TRY(const ModelUse use, api.models.use(model));
+  TRY_STATUS(fields.ignore({"add_special_tokens"}));
+  const auto use = api.models.use(model);
+  if (!use) return error_reply(Dialect::kOpenAi, use.error());
   if (fields.find("messages")) {
     TRY(const auto request, read_chat_request(api, http.body));
-    TRY(text, use.engine->render(request));
+    TRY(text, use->engine->render(request));
   } else {
     const char* key = fields.find("content") ? "content" : "prompt";
     TRY(text, fields.require_string(key));
     TRY_STATUS(fields.read("special", special));
   }
   Json::Array tokens;
-  for (const int32_t id : use.engine->tokenize(text, special)) tokens.push_back(value(id));
+  for (const int32_t id : use->engine->tokenize(text, special)) tokens.push_back(value(id));
   const auto count = static_cast<int64_t>(tokens.size());
   return json_reply(Json::object({{"count", value(count)},
-                                  {"max_model_len", value(use.engine->info().context)},
+                                  {"max_model_len", value(use->engine->info().context)},
                                   {"tokens", Json::array(std::move(tokens))}}));
 }
 
@@ -141,25 +143,27 @@ Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
   TRY(Fields fields, Fields::of(json, ""));
   std::string model;
   TRY_STATUS(fields.read("model", model));
-  TRY(const ModelUse use, api.models.use(model));
+  const auto use = api.models.use(model);
+  if (!use) return error_reply(Dialect::kOpenAi, use.error());
   TRY(const Json* tokens, fields.find_list("tokens"));
   if (!tokens) return fields.wrong("tokens", "array");
   std::vector<int32_t> ids;
   for (size_t i = 0; i < tokens->items().size(); ++i) {
     const auto id = tokens->items()[i].as_int64();
-    if (!id || *id < 0 || *id >= use.engine->info().vocabulary)
-      return bad_input("tokens[{}]: expected token id below {}", i, use.engine->info().vocabulary);
+    if (!id || *id < 0 || *id >= use->engine->info().vocabulary)
+      return bad_input("tokens[{}]: expected token id below {}", i, use->engine->info().vocabulary);
     ids.push_back(static_cast<int32_t>(*id));
   }
-  const std::string text = replace_invalid_utf8(use.engine->detokenize(ids));
+  const std::string text = replace_invalid_utf8(use->engine->detokenize(ids));
   return json_reply(Json::object({{"prompt", value(text)}, {"content", value(text)}}));
 }
 
 // A chat-completions body → the prompt that the model would see.
 Result<HttpReply> render(const Api& api, const HttpRequest& http) {
   TRY(const auto request, read_chat_request(api, http.body));
-  TRY(const ModelUse use, api.models.use(""));
-  TRY(const std::string text, use.engine->render(request));
+  const auto use = api.models.use("");
+  if (!use) return error_reply(Dialect::kOpenAi, use.error());
+  TRY(const std::string text, use->engine->render(request));
   return json_reply(Json::object({{"prompt", value(text)}}));
 }
 

@@ -278,6 +278,7 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   ResponsesCall call;
   TRY_STATUS(fields.read("model", call.model));
   TRY_STATUS(refuse_unsupported(fields));
+  TRY_STATUS(refuse_constraints(fields));
   TRY_STATUS(read_input(fields, api.media, call));
   TRY_STATUS(join_messages(fields, store, call));
   TRY_STATUS(read_responses_tools(fields, call.request.tools));
@@ -289,9 +290,9 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(fields.read("stream", call.stream));
   TRY_STATUS(fields.read("store", call.store));
   TRY_STATUS(fields.read("prompt_cache_key", call.request.cache_key));
-  fields.ignore({"user", "metadata", "service_tier", "parallel_tool_calls", "truncation",
-                 "safety_identifier", "max_tool_calls", "stream_options", "client_metadata",
-                 "prompt_cache_retention"});
+  TRY_STATUS(fields.ignore({"user", "metadata", "service_tier", "parallel_tool_calls", "truncation",
+                            "safety_identifier", "max_tool_calls", "stream_options",
+                            "client_metadata", "prompt_cache_retention"}));
   fields.note_unknown(kRoute);
   call.echo = echo_of(json);
   return call;

@@ -744,6 +744,8 @@ class HttpServer final : public Server {
   }
   void abort_all() {
     core_.aborted = true;
+    if (!core_.sessions.empty())
+      log_warn("{} requests under way are cut off: the server stops", core_.sessions.size());
     for (const auto& [unused, weak] : core_.sessions) {
       if (const auto session = weak.lock()) session->abort();
     }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ollama } from 'ollama';
 import OpenAI, { BadRequestError } from 'openai';
-import { post, startServer } from './server.mjs';
+import { pictureUrl, post, startServer } from './server.mjs';
 
 const url = await startServer();
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
@@ -79,6 +79,39 @@ for (const [name, input, more, message] of [
 ])
   test(`embeddings: ${name} is refused`, () =>
     assert.rejects(embed(input, more), (error) => error instanceof BadRequestError && message.test(error.message)));
+
+const picture = (name) => ({ type: 'image_url', image_url: { url: pictureUrl(name) } });
+const shapesPart = [picture('shapes'), { type: 'text', text: 'What is this?' }];
+test('embeddings: a conversation with a picture', async () => {
+  const ask = (body) => post(`${url}/v1/embeddings`, body);
+  const { status, json, text } = await ask({ messages: [{ role: 'user', content: shapesPart }] });
+  assert.equal(status, 200, text);
+  assert.equal(json.data.length, 1);
+  assert.ok(Math.abs(dot(json.data[0].embedding, json.data[0].embedding) - 1) < 1e-3);
+  const said = await ask({ messages: [{ role: 'user', content: 'What is this?' }] });
+  assert.ok(json.usage.prompt_tokens > said.json.usage.prompt_tokens + 10);
+  assert.ok(dot(json.data[0].embedding, said.json.data[0].embedding) < 0.999);
+  const whole = await ask({ messages: [{ role: 'user', content: 'What is this?' }], add_generation_prompt: true });
+  assert.ok(whole.json.usage.prompt_tokens > said.json.usage.prompt_tokens);
+});
+test('embeddings: lists of content parts beside texts', async () => {
+  const { status, json, text } = await post(`${url}/v1/embeddings`, { input: [texts[0], shapesPart, [{ type: 'text', text: 'x' }]] });
+  assert.equal(status, 200, text);
+  near(json.data[0].embedding, (await embed(texts[0])).data[0].embedding);
+  near(json.data[1].embedding, (await post(`${url}/v1/embeddings`, { messages: [{ role: 'user', content: shapesPart }] })).json.data[0].embedding);
+  assert.equal(json.data.length, 3);
+});
+for (const [name, body, message] of [
+  ['a part of an unknown type', { input: [[{ type: 'smell' }]] }, /input\[0\]\[0\]\.type/],
+  ['input and messages', { input: 'x', messages: [{ role: 'user', content: 'x' }] }, /input/],
+  ['no messages', { messages: [] }, /messages/],
+  ['bytes that are no picture', { input: [[{ type: 'image_url', image_url: { url: 'data:image/png;base64,aGVsbG8=' } }]] }, /./],
+])
+  test(`embeddings: ${name}: refused`, async () => {
+    const { status, json } = await post(`${url}/v1/embeddings`, body);
+    assert.equal(status, 400);
+    assert.match(json.error.message, message);
+  });
 
 test('ollama embed: one text and several', async () => {
   const one = await ollama.embed({ model: 'nano', input: texts[0] });

@@ -22,3 +22,19 @@ test('metrics: bytes of the cache', async () => {
   assert.equal(await number('godwit_cache_bytes_used'), page * (await number('godwit_cache_pages_used')));
   assert.ok((await number('godwit_cache_snapshot_bytes')) <= (await number('godwit_cache_bytes_used')));
 });
+
+test('metrics: a score has no first token', async () => {
+  const url = await startServer();
+  await post(`${url}/v1/completions`, { prompt: 'The capital of', echo: true, logprobs: 0, max_tokens: 0 });
+  const count = async () => Number(/^godwit_first_token_seconds_count{.*} (.*)$/m.exec((await get(`${url}/metrics`)).text)?.[1] ?? 0);
+  assert.equal(await count(), 0);
+  await post(`${url}/v1/completions`, { prompt: 'x', max_tokens: 1 });
+  assert.equal(await count(), 1);
+});
+
+test('more answers to a request than the queue holds: 400 with the limit', async () => {
+  const url = await startServer('--queue', '2');
+  const { status, json } = await post(`${url}/v1/completions`, { prompt: 'x', max_tokens: 1, n: 8 });
+  assert.equal(status, 400);
+  assert.match(json.error.message, /at most 2/);
+});

@@ -246,3 +246,10 @@ test('abort: a stream that the client leaves ends at the server', async () => {
   }
   assert.ok(await settled(url));
 });
+
+for (const [path, key, value] of [['generate', 'template', 7], ['generate', 'context', 'x'], ['embed', 'keep_alive', []], ['chat', 'keep_alive', {}]])
+  test(`${path}: ${key} of a wrong type is refused`, async () => {
+    const reply = await post(`${url}/api/${path}`, { model: 'nano', prompt: 'x', input: 'x', messages: [], [key]: value });
+    assert.equal(reply.status, 400);
+    assert.match(reply.json.error, new RegExp(key));
+  });

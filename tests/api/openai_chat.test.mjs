@@ -397,3 +397,23 @@ test('completions: logprobs', async () => {
 });
 test('completions: a prompt is needed', () =>
   assert.rejects(client.completions.create({ model: 'nano' }), BadRequestError));
+
+for (const [key, value] of [['grammar', 'root ::= "x"'], ['guided_json', {}], ['guided_regex', 'a+'], ['guided_grammar', 'x'],
+  ['guided_choice', ['a']], ['json_schema', {}], ['structured_outputs', { regex: 'a' }]])
+  for (const [path, more] of [['/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }] }], ['/v1/completions', { prompt: 'x' }]])
+    test(`${path}: ${key} is refused clearly, and null is nothing`, async () => {
+      const ask = (given) => post(`${url}${path}`, { ...more, max_tokens: 1, [key]: given });
+      const { status, json } = await ask(value);
+      assert.equal(status, 400);
+      assert.equal(json.error.param, key);
+      assert.match(json.error.message, /not supported yet/);
+      assert.equal((await ask(null)).status, 200);
+    });
+for (const [key, value] of [['metadata', 7], ['user', {}], ['store', 'yes'], ['parallel_tool_calls', 'yes'], ['add_special_tokens', 'x']])
+  test(`${key}: a wrong type is refused though it is not used, and null is nothing`, async () => {
+    const ask = (given) => post(`${url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }], max_tokens: 1, [key]: given });
+    const { status, json } = await ask(value);
+    assert.equal(status, 400);
+    assert.equal(json.error.param, key);
+    assert.equal((await ask(null)).status, 200);
+  });

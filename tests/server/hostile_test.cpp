@@ -323,7 +323,10 @@ const json& whole_bodies() {
       "enable_thinking": true, "thinking_budget": 5, "max_tokens": 5, "max_completion_tokens": 5,
       "stop": ["a"], "ignore_eos": false, "stream": false,
       "stream_options": {"include_usage": true, "include_progress": true}, "logprobs": true,
-      "top_logprobs": 1, "n": 1, "prompt_cache_key": "k", "add_generation_prompt": true},
+      "top_logprobs": 1, "n": 1, "prompt_cache_key": "k", "add_generation_prompt": true,
+      "continue_final_message": false, "user": "u", "metadata": {}, "store": false,
+      "service_tier": "auto", "parallel_tool_calls": true, "safety_identifier": "s",
+      "add_special_tokens": true},
     "/v1/completions": {
       "model": "m", "prompt": ["a", "b"], "max_tokens": 5, "stop": ["a"], "ignore_eos": false,
       "temperature": 0.5, "logprobs": 1, "echo": false, "n": 1, "best_of": 1, "stream": false,

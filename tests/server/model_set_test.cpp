@@ -12,23 +12,27 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class ModelSetTest : public testing::Test {
  protected:
-  // "a", "b" and "c" need 100 bytes each; "broken" does not open.
+  // "a", "b" and "c" need 100 bytes each and would take 40 more for prefixes; "broken" does not
+  // open.
   ModelSet set(size_t budget, std::chrono::seconds idle = std::chrono::seconds(0)) {
     ModelLoader loader;
     loader.open =
         [this](const engine::EngineOptions& options) -> Result<std::unique_ptr<engine::Engine>> {
       if (options.model == "broken") return bad_input("no such folder");
       opened_.push_back(options.model);
+      cache_bytes_ = options.cache_bytes;
       auto engine = std::make_unique<FakeEngine>();
-      engine->set_memory(100);
       return engine;
     };
-    loader.plan = [](const engine::EngineOptions&) -> Result<engine::ModelInfo> {
+    loader.plan = [](const engine::EngineOptions& options) -> Result<engine::ModelInfo> {
       engine::ModelInfo info;
-      info.memory.weights = 100;
+      info.memory.weights = 90;
+      info.memory.kv_pages = 10;
+      info.memory.limit = 90 + (options.cache_bytes > 0 ? options.cache_bytes : 50);
       return info;
     };
     const auto entry = [](const char* name) {
@@ -47,6 +51,7 @@ class ModelSetTest : public testing::Test {
   }
 
   std::vector<std::string> opened_;
+  size_t cache_bytes_ = 0;  // of the last that was opened
 };
 
 TEST_F(ModelSetTest, LoadsOnceAndOnDemand) {
@@ -54,18 +59,23 @@ TEST_F(ModelSetTest, LoadsOnceAndOnDemand) {
   EXPECT_TRUE(loaded(models).empty());
   EXPECT_EQ(models.use("b")->name, "b");
   EXPECT_EQ(models.use("b")->name, "b");
-  EXPECT_EQ(models.use("claude")->name, "a");  // an unknown name: the default
+  const auto unknown = models.use("claude");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().status, 404);
   EXPECT_EQ(models.use("")->name, "a");
   EXPECT_THAT(opened_, ElementsAre("b", "a"));
   EXPECT_TRUE(models.has("c"));
   EXPECT_FALSE(models.has("claude"));
   const auto broken = models.use("broken");
   ASSERT_FALSE(broken);
-  EXPECT_THAT(broken.error().message, HasSubstr("broken: no such folder"));
+  EXPECT_EQ(broken.error().status, 500);
+  EXPECT_THAT(broken.error().message, Not(HasSubstr("no such folder")));
+  EXPECT_EQ(broken.error().cause.message, "no such folder");
 }
 
 TEST_F(ModelSetTest, MakesRoomByTheLongestUnused) {
   ModelSet models = set(250);
+  ASSERT_TRUE(models.share_memory());
   ASSERT_TRUE(models.use("a"));
   ASSERT_TRUE(models.use("b"));
   ASSERT_TRUE(models.use("a"));
@@ -75,8 +85,42 @@ TEST_F(ModelSetTest, MakesRoomByTheLongestUnused) {
   const auto a = models.use("a"), c = models.use("c");
   const auto b = models.use("b");
   ASSERT_FALSE(b);
-  EXPECT_EQ(b.error().kind, ErrorKind::kFailed);
+  EXPECT_EQ(b.error().status, 503);
+  EXPECT_THAT(b.error().message, HasSubstr("the model 'b' needs"));
   EXPECT_THAT(loaded(models), ElementsAre("a", "c"));
+}
+
+TEST_F(ModelSetTest, SharesWhatTheBudgetLeaves) {
+  ModelSet two = set(250);  // of four, two fit, and 50 are left for their caches
+  ASSERT_TRUE(two.share_memory());
+  ASSERT_TRUE(two.use("a"));
+  EXPECT_EQ(cache_bytes_, 10u + 25u);
+  ModelSet one = set(110);
+  ASSERT_TRUE(one.share_memory());
+  ASSERT_TRUE(one.use("a"));
+  EXPECT_EQ(cache_bytes_, 10u + 10u);
+  ModelSet all = set(10000);  // never more than it would take by itself
+  ASSERT_TRUE(all.share_memory());
+  ASSERT_TRUE(all.use("a"));
+  EXPECT_EQ(cache_bytes_, 50u);
+  ModelSet none = set(99);
+  const auto refused = none.share_memory();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kBadInput);
+}
+
+TEST_F(ModelSetTest, KeepsAsItIsTold) {
+  ModelSet models = set(0, std::chrono::seconds(100));
+  ASSERT_TRUE(models.use("a"));
+  ASSERT_TRUE(models.use("b"));
+  EXPECT_NEAR(static_cast<double>(models.states()[0].expires->count()), 100, 2);
+  models.keep("a", std::chrono::seconds(0));
+  models.keep("b", std::chrono::seconds(-1));
+  EXPECT_FALSE(models.states()[1].expires);
+  models.unload_idle();
+  EXPECT_THAT(loaded(models), ElementsAre("b"));
+  ASSERT_TRUE(models.use("b"));  // without a word: as the server has it
+  EXPECT_TRUE(models.states()[1].expires);
 }
 
 TEST_F(ModelSetTest, UnloadsWhatIsIdle) {
