@@ -1,7 +1,6 @@
 // One vector a text, or a conversation with pictures: OpenAI's /v1/embeddings, Ollama's /api/embed
-// and /api/embeddings. Means over
-// the last layer's output of all tokens, of length 1. A request may hold many more texts than the
-// engine's queue: a few are under way at a time.
+// and /api/embeddings. Means over the last layer's output of all tokens, of length 1. A request may
+// hold many more texts than the engine's queue: a few are under way at a time.
 #include <algorithm>
 #include <bit>
 #include <cmath>

@@ -161,7 +161,11 @@ Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
 // A chat-completions body → the prompt that the model would see.
 Result<HttpReply> render(const Api& api, const HttpRequest& http) {
   TRY(const auto request, read_chat_request(api, http.body));
-  const auto use = api.models.use("");
+  TRY(const Json json, parse_body(http.body));
+  TRY(Fields fields, Fields::of(json, ""));
+  std::string model;
+  TRY_STATUS(fields.read("model", model));
+  const auto use = api.models.use(model);
   if (!use) return error_reply(Dialect::kOpenAi, use.error());
   TRY(const std::string text, use->engine->render(request));
   return json_reply(Json::object({{"prompt", value(text)}}));
