@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "base/file.h"
 #include "base/folder.h"
 #include "base/log.h"
 
@@ -47,44 +47,6 @@ struct DiskStore::Header {
 };
 
 namespace {
-
-class File {
- public:
-  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  explicit operator bool() const { return fd_ >= 0; }
-  bool read(void* data, size_t size, uint64_t offset) const {
-    auto* to = static_cast<char*>(data);
-    while (size > 0) {
-      const ssize_t n = ::pread(fd_, to, size, static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      to += n, offset += static_cast<uint64_t>(n), size -= static_cast<size_t>(n);
-    }
-    return true;
-  }
-  bool write(const void* data, size_t size) const {
-    const auto* from = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t n = ::write(fd_, from, size);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      from += n, size -= static_cast<size_t>(n);
-    }
-    return true;
-  }
-  uint64_t size() const {
-    struct stat info {};
-    return ::fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
-  }
-
- private:
-  int fd_;
-};
 
 std::string hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
 size_t bytes_of(const Record& record) {

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
 
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/sha256.h"
 #include "kernels/matmul.h"
 #include "kernels/pack.h"
@@ -35,35 +36,6 @@ struct PackedTail {
   char magic[16];
 };
 static_assert(sizeof(PackedEntry) == 56 && sizeof(PackedTail) == 48);
-
-// A file that is read here and there.
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  void will_need(size_t at, size_t bytes) const {  // a wish
-    ::posix_fadvise(fd_, static_cast<off_t>(at), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
-  }
-  // False if the file cannot be read, or ends before.
-  bool read(size_t at, std::span<std::byte> into) const {
-    while (!into.empty()) {
-      const ssize_t got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(at));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return false;
-      at += static_cast<size_t>(got);
-      into = into.subspan(static_cast<size_t>(got));
-    }
-    return true;
-  }
-
- private:
-  const int fd_;
-};
 
 // Not against an enemy: finds damage, at the speed of memory. Eight lanes of words.
 uint64_t sum_of(std::span<const std::byte> bytes) {
@@ -123,14 +95,14 @@ Status add_file(const std::string& path, std::string& text) {
   const auto changed = fs::last_write_time(path, error);
   const size_t size = error ? 0 : fs::file_size(path, error);
   if (error) return failed("{}: {}", path, error.message());
-  const Descriptor file(path);
+  const File file(path, O_RDONLY);
   text += fmt::format("{} {}", size, changed.time_since_epoch().count());
   const auto place = [&](size_t sample) { return size / kSamples * sample / kPage * kPage; };
   for (size_t i = 0; i < kSamples; ++i) file.will_need(place(i), kPage);
   for (size_t i = 0; i < kSamples && size > 0; ++i) {
     std::byte page[kPage];
     const std::span<std::byte> bytes(page, std::min(kPage, size - place(i)));
-    if (!file.read(place(i), bytes)) return failed("{}: cannot be read", path);
+    if (!file.read(bytes.data(), bytes.size(), place(i))) return failed("{}: cannot be read", path);
     text += fmt::format(" {:x}", sum_of(bytes));
   }
   text += '\n';
@@ -176,17 +148,16 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
   std::vector<Kept> kept;
   size_t all = 0;
   const auto now = fs::file_time_type::clock::now();
-  for (auto item = fs::directory_iterator(folder, error); !error && item != fs::end(item);
-       item.increment(error)) {
+  for_each_entry(folder, [&](const fs::directory_entry& item) {
     std::error_code gone;
-    Kept file{item->path(), item->file_size(gone), item->last_write_time(gone)};
-    if (gone) continue;
+    Kept file{item.path(), item.file_size(gone), item.last_write_time(gone)};
+    if (gone) return;
     const bool is_left = file.path.filename().string().find(".packed.") != std::string::npos;
     if (is_left && now - file.used > std::chrono::hours(24)) fs::remove(file.path, gone);
-    if (file.path.extension() != ".packed") continue;
+    if (file.path.extension() != ".packed") return;
     all += file.size;
     kept.push_back(std::move(file));
-  }
+  });
   std::sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.used < b.used; });
   // What all files may take, so that a tenth of the disk stays free.
   auto allowed = static_cast<int64_t>(limit);
@@ -211,12 +182,12 @@ Result<std::shared_ptr<const PackedFile>> PackedFile::open(const std::string& pa
                                                            const std::string& fingerprint) {
   auto packed = std::make_shared<PackedFile>();
   TRY(packed->file_, MappedFile::open(path));
-  const Descriptor file(path);
+  const File file(path, O_RDONLY);
   const size_t size = packed->file_.bytes().size();
   PackedTail tail;
   Head head;
-  if (size < kPage + sizeof tail || !file.read(0, std::as_writable_bytes(std::span(&head, 1))) ||
-      !file.read(size - sizeof tail, std::as_writable_bytes(std::span(&tail, 1))))
+  if (size < kPage + sizeof tail || !file.read(&head, sizeof head, 0) ||
+      !file.read(&tail, sizeof tail, size - sizeof tail))
     return failed("{}: cut short", path);
   const size_t room = size - sizeof tail;
   if (std::memcmp(head.magic, kMagic, sizeof kMagic) != 0 ||
@@ -232,7 +203,7 @@ Result<std::shared_ptr<const PackedFile>> PackedFile::open(const std::string& pa
     return entry.offset % kPage == 0 && entry.offset <= tail.table &&
            entry.bytes <= tail.table - entry.offset;
   };
-  if (!fits || !file.read(tail.table, table) || sum_of(table) != tail.sum ||
+  if (!fits || !file.read(table.data(), table.size(), tail.table) || sum_of(table) != tail.sum ||
       !std::all_of(entries.begin(), entries.end(), lies_before_table))
     return failed("{}: its table is damaged", path);
   packed->synced_ = tail.synced == 1;
@@ -254,7 +225,7 @@ const PackedEntry* PackedFile::find(std::string_view name, DType dtype, int64_t 
 }
 
 bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& reads) const {
-  const Descriptor file(file_.path());
+  const File file(file_.path(), O_RDONLY);
   struct Chunk {
     size_t read, index;
   };
@@ -269,7 +240,8 @@ bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& 
     const size_t first = index * kChunk, size = std::min(kChunk, reads[r].entry->bytes - first);
     const std::span<std::byte> target(reads[r].target + first, size);
     // Unread, the sum will differ.
-    if (file.read(reads[r].entry->offset + first, target)) sums[r] += chunk_sum(target, index);
+    if (file.read(target.data(), size, reads[r].entry->offset + first))
+      sums[r] += chunk_sum(target, index);
   });
   for (size_t r = 0; r < reads.size(); ++r)
     if (sums[r] != reads[r].entry->sum) return false;
