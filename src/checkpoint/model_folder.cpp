@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/folder.h"
 #include "base/mapped_file.h"
 #include "checkpoint/printable.h"
 
@@ -128,17 +129,16 @@ struct GgufNames {
 
 GgufNames list_gguf(const fs::path& folder) {
   GgufNames names;
-  std::error_code ignored;
-  for (fs::directory_iterator it(folder, ignored), end; it != end; it.increment(ignored)) {
-    const std::string name = lower(it->path().filename().string());
-    if (!name.ends_with(".gguf")) continue;
+  for_each_entry(folder.string(), [&](const fs::directory_entry& entry) {
+    const std::string name = lower(entry.path().filename().string());
+    if (!name.ends_with(".gguf")) return;
     if (name.find("mmproj") != std::string::npos) {
-      names.vision.push_back(it->path());
+      names.vision.push_back(entry.path());
     } else if (const size_t of = name.rfind("-of-");
                of == std::string::npos || name.substr(0, of).ends_with("-00001")) {
-      names.text.push_back(it->path());
+      names.text.push_back(entry.path());
     }
-  }
+  });
   std::sort(names.text.begin(), names.text.end());
   std::sort(names.vision.begin(), names.vision.end());
   return names;

@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "base/folder.h"
 #include "base/mapped_file.h"
 #include "checkpoint/json.h"
 #include "checkpoint/output_file.h"
@@ -279,8 +280,9 @@ Result<std::unique_ptr<TensorSource>> open_safetensors(const std::string& path) 
   for (const char* name : {"model.safetensors.index.json", "model.safetensors"})
     if (fs::exists(folder / name, ignored)) return open_safetensors((folder / name).string());
   std::vector<std::string> found;
-  for (fs::directory_iterator it(folder, ignored), end; it != end; it.increment(ignored))
-    if (it->path().extension() == ".safetensors") found.push_back(it->path().string());
+  for_each_entry(path, [&](const fs::directory_entry& entry) {
+    if (entry.path().extension() == ".safetensors") found.push_back(entry.path().string());
+  });
   if (found.size() == 1) return open_one(found[0]);
   return bad_input(
       "{}: expected model.safetensors, model.safetensors.index.json or one .safetensors file, "

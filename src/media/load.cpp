@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/folder.h"
 #include "base/mapped_file.h"
 
 namespace godwit::media {
@@ -13,12 +14,11 @@ namespace fs = std::filesystem;
 
 Result<std::vector<std::string>> names_in(const std::string& folder) {
   std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
+  const auto error = for_each_entry(folder, [&](const fs::directory_entry& entry) {
+    std::string name = entry.path().filename().string();
     std::error_code ignored;
-    if (name[0] != '.' && !it->is_directory(ignored)) names.push_back(std::move(name));
-  }
+    if (name[0] != '.' && !entry.is_directory(ignored)) names.push_back(std::move(name));
+  });
   if (error) return bad_input("{}: cannot read the folder: {}", folder, error.message());
   std::sort(names.begin(), names.end());
   return names;
