@@ -8,14 +8,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static ModelSet models({{"none", {}}});  // never opened
   static Metrics metrics;
   static const Api api{models, metrics, MediaSource(), 0};
-  const auto request = read_chat_request(api, {reinterpret_cast<const char*>(data), size});
-  if (!request) {
-    CHECK(!request.error().message.empty());
-    CHECK(request.error().message.find('\n') == std::string::npos);
+  const auto chat = read_chat_request(api, {reinterpret_cast<const char*>(data), size});
+  if (!chat) {
+    CHECK(!chat.error().message.empty());
+    CHECK(chat.error().message.find('\n') == std::string::npos);
     return 0;
   }
-  CHECK(!request->messages.empty());
-  for (const auto& message : request->messages) {
+  CHECK(!chat->request.messages.empty());
+  for (const auto& message : chat->request.messages) {
     for (const auto& part : message.content)
       CHECK((part.kind == godwit::text::ContentPart::Kind::kText) == (part.media == nullptr));
   }

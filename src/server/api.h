@@ -40,6 +40,10 @@ std::vector<Route> own_routes(const Api& api);
 Json memory_json(const engine::MemoryPlan& plan);
 
 // The body of /v1/chat/completions as a request, for /render and the fuzz target.
-Result<engine::GenerationRequest> read_chat_request(const Api& api, std::string_view body);
+struct ChatRequest {
+  engine::GenerationRequest request;
+  std::string model;  // as the client names it
+};
+Result<ChatRequest> read_chat_request(const Api& api, std::string_view body);
 
 }  // namespace godwit::server

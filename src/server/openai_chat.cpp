@@ -209,9 +209,9 @@ HttpReply chat(const Api& api, const HttpRequest& http) {
 
 }  // namespace
 
-Result<engine::GenerationRequest> read_chat_request(const Api& api, std::string_view body) {
+Result<ChatRequest> read_chat_request(const Api& api, std::string_view body) {
   TRY(ChatCall call, read_chat(api, body));
-  return std::move(call.request);
+  return ChatRequest{std::move(call.request), std::move(call.model)};
 }
 
 std::vector<Route> openai_chat_routes(const Api& api) {

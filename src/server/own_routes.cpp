@@ -122,8 +122,8 @@ Result<HttpReply> tokenize(const Api& api, const HttpRequest& http) {
   const auto use = api.models.use(model);
   if (!use) return error_reply(Dialect::kOpenAi, use.error());
   if (fields.find("messages")) {
-    TRY(const auto request, read_chat_request(api, http.body));
-    TRY(text, use->engine->render(request));
+    TRY(const auto chat, read_chat_request(api, http.body));
+    TRY(text, use->engine->render(chat.request));
   } else {
     const char* key = fields.find("content") ? "content" : "prompt";
     TRY(text, fields.require_string(key));
@@ -160,14 +160,10 @@ Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
 
 // A chat-completions body → the prompt that the model would see.
 Result<HttpReply> render(const Api& api, const HttpRequest& http) {
-  TRY(const auto request, read_chat_request(api, http.body));
-  TRY(const Json json, parse_body(http.body));
-  TRY(Fields fields, Fields::of(json, ""));
-  std::string model;
-  TRY_STATUS(fields.read("model", model));
-  const auto use = api.models.use(model);
+  TRY(const auto chat, read_chat_request(api, http.body));
+  const auto use = api.models.use(chat.model);
   if (!use) return error_reply(Dialect::kOpenAi, use.error());
-  TRY(const std::string text, use->engine->render(request));
+  TRY(const std::string text, use->engine->render(chat.request));
   return json_reply(Json::object({{"prompt", value(text)}}));
 }
 
