@@ -82,6 +82,7 @@ std::shared_ptr<text::MediaBytes> media_bytes(media::MediaFile file) {
   media->name = std::move(file.name);
   media->bytes = std::move(file.bytes);
   media->frames = std::move(file.frames);
+  media->frame_names = std::move(file.frame_names);
   media->frames_per_second = file.frames_per_second;
   return media;
 }

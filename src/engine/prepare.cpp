@@ -18,6 +18,9 @@ using text::EncodedPrompt;
 
 constexpr int64_t kLongText = 2048;  // tokens between snapshots where nothing else ends
 constexpr int64_t kShortText = 64;   // messages that end nearer to each other share one
+// The reference answers about a single pixel; there is nothing to see in one, and what sends it
+// (a beacon, an unfinished download, an upload that failed) is better told so.
+constexpr media::PictureLimits kSeen{.min_pixels = 2};
 
 media::ContentHash hash_of(const text::MediaBytes& media) {
   cache::Hash128 hash = media.bytes ? cache::hash_bytes(*media.bytes) : cache::Hash128{};
@@ -51,15 +54,16 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
   prepared.facts = context.vision.facts(key);
   if (prepared.facts) prepared.rows = known_rows(context, *prepared.facts);
   if (!prepared.rows) {
-    const media::MediaFile file{source.name, source.bytes, source.frames, source.frames_per_second};
+    const media::MediaFile file{source.name, source.bytes, source.frames, source.frames_per_second,
+                                source.frame_names};
     const model::VisionConfig& v = *context.config.vision;
     const media::PatchGeometry geometry{v.patch_size, v.temporal_patch_size, v.merge_size};
-    auto patched =
-        part.kind == ContentPart::Kind::kImage
-            ? media::patches_from_picture_file(file, context.conventions.picture_limits, geometry)
-            : media::patches_from_video_file(file, context.conventions.video_limits,
-                                             context.conventions.video_sampling,
-                                             {.cancelled = context.cancelled}, geometry);
+    auto patched = part.kind == ContentPart::Kind::kImage
+                       ? media::patches_from_picture_file(file, context.conventions.picture_limits,
+                                                          kSeen, geometry)
+                       : media::patches_from_video_file(file, context.conventions.video_limits,
+                                                        context.conventions.video_sampling,
+                                                        {.cancelled = context.cancelled}, geometry);
     if (!patched) return tl::unexpected(patched.error());
     patched->resized = {};
     prepared.facts = std::make_shared<const MediaFacts>(
@@ -318,7 +322,8 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
   if (n == 0) return bad_input("prompt: expected at least one token, found none");
   const bool generates = request.task == Task::kGenerate;  // then one more must fit
   if (n + generates > context.context) {
-    return bad_input("prompt: {} tokens do not fit a context of {}", n, context.context);
+    return bad_input("prompt: {} tokens do not fit a context of {} (the model's own is {})", n,
+                     context.context, context.config.text.max_context);
   }
   if (request.task == Task::kScore) {
     if (request.score_from < 1 || request.score_from >= n) {

@@ -29,12 +29,14 @@ Result<MediaFile> load_frames(const std::string& folder, double fps, const Video
     return bad_input("{}: expected a positive number of frames a second, found {}", folder, fps);
   TRY(const std::vector<std::string> names, names_in(folder));
   if (names.empty()) return bad_input("{}: expected a folder of pictures, found it empty", folder);
-  MediaFile file{folder, nullptr, {}, fps};
+  MediaFile file{.name = folder, .bytes = nullptr, .frames_per_second = fps};
   size_t left = limits.max_bytes;
   for (const std::string& name : names) {
-    TRY(std::string bytes, read_file((fs::path(folder) / name).string(), left));
+    std::string path = (fs::path(folder) / name).string();
+    TRY(std::string bytes, read_file(path, left));
     left -= bytes.size();
     file.frames.push_back(std::make_shared<const std::string>(std::move(bytes)));
+    file.frame_names.push_back(std::move(path));
   }
   return file;
 }
@@ -48,7 +50,9 @@ Result<PatchedMedia> patches_from_frames(const MediaFile& file, PixelLimits limi
   std::optional<ClipPatcher> patcher;
   Size size{};
   for (const int index : indices) {
-    const std::string name = fmt::format("{}, frame {}", file.name, index);
+    const std::string name = file.frame_names.empty()
+                                 ? fmt::format("{}, frame {}", file.name, index)
+                                 : file.frame_names[index];
     TRY(const Picture frame, decode_picture(*file.frames[index], name));
     if (!patcher) {
       size = {frame.height, frame.width};
@@ -69,19 +73,20 @@ Result<PatchedMedia> patches_from_frames(const MediaFile& file, PixelLimits limi
 
 Result<MediaFile> load_picture_file(const std::string& path, const PictureLimits& limits) {
   TRY(std::string bytes, read_file(path, limits.max_bytes));
-  return MediaFile{path, std::make_shared<const std::string>(std::move(bytes)), {}, 0};
+  return MediaFile{.name = path, .bytes = std::make_shared<const std::string>(std::move(bytes))};
 }
 
 Result<MediaFile> load_video_path(const std::string& path, double fps, const VideoLimits& limits) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return load_frames(path, fps, limits);
   TRY(std::string bytes, read_file(path, limits.max_bytes));
-  return MediaFile{path, std::make_shared<const std::string>(std::move(bytes)), {}, fps};
+  return MediaFile{.name = path, .bytes = std::make_shared<const std::string>(std::move(bytes))};
 }
 
 Result<PatchedMedia> patches_from_picture_file(const MediaFile& file, PixelLimits limits,
+                                               const PictureLimits& picture_limits,
                                                const PatchGeometry& geometry) {
-  TRY(const Picture picture, decode_picture(*file.bytes, file.name));
+  TRY(const Picture picture, decode_picture(*file.bytes, file.name, picture_limits));
   auto media = patches_from_picture(picture, limits, geometry);
   if (!media) return in_context(file.name, std::move(media.error()));
   return media;

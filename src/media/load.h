@@ -19,7 +19,8 @@ struct MediaFile {
   std::string name;
   std::shared_ptr<const std::string> bytes;
   std::vector<std::shared_ptr<const std::string>> frames;
-  double frames_per_second = 2;  // of `frames`
+  double frames_per_second = 2;          // of `frames`
+  std::vector<std::string> frame_names;  // for messages; none: they are numbered
 };
 
 Result<MediaFile> load_picture_file(const std::string& path, const PictureLimits& limits = {});
@@ -32,6 +33,7 @@ Result<MediaFile> load_video_path(const std::string& path, double fps = 2,
 // Decoded, sampled and patched: what the vision tower takes. Of a folder's frames only the sampled
 // are decoded.
 Result<PatchedMedia> patches_from_picture_file(const MediaFile& file, PixelLimits limits,
+                                               const PictureLimits& picture_limits = {},
                                                const PatchGeometry& geometry = {});
 Result<PatchedMedia> patches_from_video_file(const MediaFile& file, PixelLimits limits,
                                              const VideoSampling& sampling = {},

@@ -91,6 +91,10 @@ Status check_picture_size(int64_t width, int64_t height, const PictureLimits& li
   if (height > limits.max_pixels / width) {
     return bad_input("expected at most {} pixels, found {} x {}", limits.max_pixels, width, height);
   }
+  if (width * height < limits.min_pixels) {
+    return bad_input("expected at least {} pixels, found {} x {}", limits.min_pixels, width,
+                     height);
+  }
   if (std::max(width, height) > limits.max_aspect * std::min(width, height)) {
     return bad_input("expected the longer side to be at most {} times the shorter, found {} x {}",
                      limits.max_aspect, width, height);

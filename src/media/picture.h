@@ -22,7 +22,8 @@ struct Picture {
 struct PictureLimits {
   size_t max_bytes = size_t{64} << 20;      // of the encoded file
   int64_t max_pixels = int64_t{100} << 20;  // of the decoded picture
-  int max_aspect = 200;                     // longer side over shorter
+  int64_t min_pixels = 1;
+  int max_aspect = 200;  // longer side over shorter
 };
 
 // `name` stands in messages. Errors: unknown format (names what the first bytes look like), cut

@@ -205,8 +205,11 @@ struct Job {
   }
 };
 
-// ffprobe's complaint without the place in its memory: "[mov @ 0x55d0] moov atom not found".
+// ffprobe's complaint without the place in its memory ("[mov @ 0x55d0] moov atom not found") or the
+// name that the file has there ("/dev/fd/3: Invalid data found …").
 std::string what_was_found(std::string_view complaint) {
+  constexpr std::string_view kName = "/dev/fd/3: ";
+  if (complaint.starts_with(kName)) complaint.remove_prefix(kName.size());
   if (complaint.find("not on whitelist") != std::string_view::npos) return "another kind of file";
   if (const size_t end = complaint.find("] "); complaint.starts_with('[') && end != complaint.npos)
     complaint.remove_prefix(end + 2);

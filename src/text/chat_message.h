@@ -17,9 +17,10 @@ using checkpoint::Json;
 struct MediaBytes {
   std::string name;                          // for messages: file name or "image 2"
   std::shared_ptr<const std::string> bytes;  // encoded picture or video file
-  std::vector<std::shared_ptr<const std::string>>
-      frames;                    // clip as picture files, in order; `bytes` is then null
-  double frames_per_second = 2;  // of `frames`
+  // A clip as picture files, in order; `bytes` is then null.
+  std::vector<std::shared_ptr<const std::string>> frames;
+  double frames_per_second = 2;          // of `frames`
+  std::vector<std::string> frame_names;  // for messages; none: they are numbered
 };
 
 struct ContentPart {

@@ -189,6 +189,8 @@ TEST_F(CliTest, WrongPictures) {
   std::string huge = picture;
   for (size_t at : {16, 20}) huge.replace(at, 4, std::string("\x00\x01\x86\xa0", 4));
   expect_refused({"run", "--image", make("huge.png", huge), "x"}, {"huge.png"});
+  const std::string one = kSource + "/tests/goldens/media/sources/000-1x1-gradient.png";
+  expect_refused({"run", "--image", one, "x"}, {"000-1x1-gradient.png", "1 x 1"});
   expect_refused({"run", "--video", make("junk.mp4", "no video"), "x"}, {"junk.mp4"});
 }
 

@@ -66,11 +66,12 @@ TEST_F(FrameFolder, FaultsAreNamed) {
   put("1", golden_bytes("files/jpeg-exif6.jpg"));
   const auto mixed = patches_from_video_file(*load_video_path(folder_), kLimits);
   ASSERT_FALSE(mixed);
-  EXPECT_THAT(mixed.error().message,
-              HasSubstr("frame 1: expected 96 x 64 as the first frame is, found 64 x 96"));
+  EXPECT_THAT(
+      mixed.error().message,
+      HasSubstr(folder_.string() + "/1: expected 96 x 64 as the first frame is, found 64 x 96"));
   put("1", "text");
   EXPECT_THAT(patches_from_video_file(*load_video_path(folder_), kLimits).error().message,
-              HasSubstr("frame 1: expected a JPEG"));
+              HasSubstr(folder_.string() + "/1: expected a JPEG"));
 }
 
 TEST(Load, FilesAndTheirFaults) {

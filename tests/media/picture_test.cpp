@@ -89,6 +89,13 @@ TEST(PictureDamage, ChangedBytes) {
   }
 }
 
+TEST(PictureLimits, OnePixelCanBeRefused) {
+  const std::string bytes = golden_bytes("sources/000-1x1-gradient.png");
+  EXPECT_EQ(message_of(decode_picture(bytes, "one.png", {.min_pixels = 2})),
+            "one.png: expected at least 2 pixels, found 1 x 1");
+  EXPECT_TRUE(decode_picture(golden_bytes("sources/001-1x10-shapes.png"), "a", {.min_pixels = 2}));
+}
+
 TEST(PictureLimits, OnePixelIsEnlarged) {
   const auto picture = decode_picture(golden_bytes("sources/000-1x1-gradient.png"), "one");
   ASSERT_TRUE(picture);
