@@ -3,7 +3,7 @@
 
 JOBS ?= $(shell nproc)
 CTEST = ctest --test-dir build --output-on-failure -j $(JOBS)
-# A checked-out cache variable keeps the packages from being looked for again and again.
+# Says that the packages were looked for, so that this is done once.
 SETUP = build/.setup-done
 
 .PHONY: build build-all test check demo bench format setup clean help

@@ -1,5 +1,7 @@
 #include "model/gguf_export.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -114,7 +116,7 @@ class TextExporter {
     for (const char* part : {"gate", "up", "down"}) {
       if (rest == std::string(part) + "_proj")
         return push(layer, part, {.name = "", .shape = view.shape, .parts = {view}});
-      const std::string ending = "." + std::string(part) + "_proj.weight";
+      const std::string ending = fmt::format(".{}_proj.weight", part);
       if (rest.ends_with(ending) && view.shape.rank() == 2) {
         const int expert = std::atoi(rest.c_str());
         singles_[{layer, part}][expert] = view;

@@ -5,6 +5,8 @@
 // one overload of mix() with its scratch. forward() does not change.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <span>
 #include <string_view>
 
@@ -99,16 +101,15 @@ struct MoeScratch {
 
 inline void observe(const Step& step, const LayerWeights& layer, std::string_view what,
                     ConstMatrixView view) {
-  if (step.observer) step.observer->observe(layer.name + "." + std::string(what), view);
+  if (step.observer) step.observer->observe(fmt::format("{}.{}", layer.name, what), view);
 }
 // The input of a product, for observers that want it. `part` is followed by an expert's number if
 // there is one.
 inline void observe_input(const Step& step, const LayerWeights& layer, std::string_view part,
                           std::string_view what, ConstMatrixView view, int expert = -1) {
   if (!step.observer || !step.observer->wants_inputs()) return;
-  const std::string number = expert < 0 ? "" : "." + std::to_string(expert);
-  step.observer->observe(layer.name + "." + std::string(part) + number + "." + std::string(what),
-                         view);
+  const std::string number = expert < 0 ? "" : fmt::format(".{}", expert);
+  step.observer->observe(fmt::format("{}.{}{}.{}", layer.name, part, number, what), view);
 }
 // Rows [first, first + count) of a view.
 inline MatrixView rows(MatrixView m, int64_t first, int64_t count) {

@@ -172,7 +172,7 @@ Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
   TRY(auto list, fields.find_objects("tools"));
   for (Fields& tool : list) {
     TRY(const std::string type, tool.require_string("type"));
-    if (type != "function") {
+    if (std::string_view(type) != "function") {
       log_info("{}: {}: a tool of type '{}' is ignored", kRoute, tool.path(), type.substr(0, 40));
       continue;
     }

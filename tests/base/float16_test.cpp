@@ -35,7 +35,9 @@ TEST(Float16, KnownValues) {
 TEST(Float16, Bf16RoundsToNearestEven) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const float value = bf16_to_f32(static_cast<uint16_t>(bits));
-    if (!std::isnan(value)) ASSERT_EQ(f32_to_bf16(value), bits);
+    if (!std::isnan(value)) {
+      ASSERT_EQ(f32_to_bf16(value), bits);
+    }
   }
   EXPECT_EQ(f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);
   EXPECT_EQ(f32_to_bf16(1.0f + 3 * 0x1p-8f), 0x3f82);

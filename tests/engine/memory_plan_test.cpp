@@ -97,7 +97,7 @@ class RandomModel {
                                   : std::string{static_cast<char>(0xc0 | code >> 6),
                                                 static_cast<char>(0x80 | (code & 63))});
     }
-    for (int64_t i = 256; i < kVocabulary; ++i) tokens.push_back("w" + std::to_string(i));
+    for (int64_t i = 256; i < kVocabulary; ++i) tokens.push_back(fmt::format("w{}", i));
     m.emplace_back("tokenizer.ggml.model", std::string("gpt2"));
     m.emplace_back("tokenizer.ggml.pre", std::string("qwen35"));
     m.emplace_back("tokenizer.ggml.tokens", GgufArray{std::move(tokens)});

@@ -257,8 +257,8 @@ TEST_P(RealSize, PlanHasThePublishedCounts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RealSize, testing::ValuesIn(tests::real_sizes()),
-                         [](const auto& info) {
-                           std::string name = info.param.name;
+                         [](const auto& size) {
+                           std::string name = size.param.name;
                            for (char& c : name) {
                              if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
                            }
