@@ -42,12 +42,12 @@ complete -o filenames -F _godwit godwit
 constexpr const char* kZsh = R"sh(#compdef godwit
 # zsh completion for godwit
 _godwit() {
-  local -a path found
+  local -a verbs found
   local i help
   for ((i = 2; i < CURRENT; i++)); do
     [[ $words[i] == -* ]] && break
-    path+=($words[i])
-    [[ $path[1] == (debug|eval) && ${#path} -lt 2 ]] || break
+    verbs+=($words[i])
+    [[ $verbs[1] == (debug|eval) && ${#verbs} -lt 2 ]] || break
   done
   case $words[CURRENT-1] in
     --think) compadd on off auto; return ;;
@@ -57,7 +57,7 @@ _godwit() {
     --type) compadd F32 F16 BF16 Q8_0 Q6_K Q5_K_M Q4_K_M Q4_K_S Q4_0 IQ4_XS IQ4_NL MXFP4; return ;;
     completion) compadd bash zsh; return ;;
   esac
-  help=$($words[1] $path --help 2>/dev/null | sed '/^Without -m/,$d; /^Examples:/,$d')
+  help=$($words[1] $verbs --help 2>/dev/null | sed '/^Without -m/,$d; /^Examples:/,$d')
   if [[ $words[CURRENT] == -* ]]; then
     found=(${(f)"$(grep -oE -- '(^| |,)--?[a-z][a-z-]*' <<<$help | tr -d ' ,')"})
   else
