@@ -82,6 +82,16 @@ struct Head {
     table.l2_norm_row(qkv.row(t) + q_column, kL2Eps, query_scale, shape.key_dim, q);
     table.l2_norm_row(qkv.row(t) + k_column, kL2Eps, 1.0f, shape.key_dim, k);
   }
+  // A row's parts lie a whole row of qkv apart, in pages of their own: brought near ahead of time.
+  void prefetch(int64_t t) const {
+    constexpr int64_t kLine = 64 / sizeof(float);
+    const float* row = qkv.row(t);
+    for (int64_t i = 0; i < shape.key_dim; i += kLine) {
+      __builtin_prefetch(row + q_column + i);
+      __builtin_prefetch(row + k_column + i);
+    }
+    for (int64_t i = 0; i < shape.value_dim; i += kLine) __builtin_prefetch(row + v_column + i);
+  }
   void log(int64_t t, const float* k, const float* delta) const {
     if (factors == nullptr) return;
     float* entry = factors + t * factor_stride;
@@ -121,6 +131,7 @@ void fill_triangles(const Head& head, int64_t t, int64_t c, int64_t padded, cons
   for (int64_t i = 0; i < c; ++i) {
     const float g = head.log_decay.row(t + i)[head.index];
     s.from_start[i] = from_start += g;
+    if (t + c + i < head.qkv.rows) head.prefetch(t + c + i);
     table.decay_triangle_row(s.sums, g, head.beta.row(t + i)[head.index], i, s.gram + i * kChunk,
                              s.gram + (padded + i) * kChunk, padded);
   }
