@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -29,6 +30,24 @@ Result<size_t> open_regular(const std::string& path, Descriptor& file) {
   return static_cast<size_t>(info.st_size);
 }
 
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPiece = 8 * kHugePage;  // settled at once: some ten milliseconds
+
+// Addresses without memory that begin at a huge page's beginning; null: there are none.
+std::byte* reserve(size_t bytes) {
+  const size_t padded = bytes + kHugePage;
+  void* all =
+      ::mmap(nullptr, padded, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (all == MAP_FAILED) return nullptr;
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE)),
+               used = (bytes + page - 1) / page * page,
+               before = -reinterpret_cast<uintptr_t>(all) % kHugePage;
+  auto* first = static_cast<std::byte*>(all) + before;
+  if (before > 0) ::munmap(all, before);
+  ::munmap(first + used, padded - before - used);
+  return first;
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -37,10 +56,13 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   MappedFile mapped;
   mapped.path_ = path;
   if (size == 0) return mapped;
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (data == MAP_FAILED)
-    return failed("{}: cannot map {} bytes: {}", path, size, std::strerror(errno));
-  mapped.data_ = static_cast<const std::byte*>(data);
+  std::byte* data = reserve(size);
+  if (!data || ::mmap(data, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file.fd, 0) == MAP_FAILED) {
+    const int error = errno;
+    if (data) ::munmap(data, size);
+    return failed("{}: cannot map {} bytes: {}", path, size, std::strerror(error));
+  }
+  mapped.data_ = data;
   mapped.size_ = size;
   return mapped;
 }
@@ -50,6 +72,7 @@ MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(settled_, other.settled_);
   std::swap(path_, other.path_);
   return *this;
 }
@@ -67,6 +90,28 @@ void MappedFile::forget(std::span<const std::byte> part) const {
   // A wish: failing is no error.
   ::madvise(const_cast<std::byte*>(data_) + first, static_cast<size_t>(end - data_) - first,
             MADV_DONTNEED);
+}
+
+bool MappedFile::settle_next() {
+#if defined(MADV_HUGEPAGE)
+  if (settled_ >= size_) return false;
+  const size_t bytes = std::min(kPiece, size_ - settled_);
+  std::byte* memory = reserve(bytes);
+  if (!memory) return false;
+  auto* place = const_cast<std::byte*>(data_) + settled_;
+  if (::mprotect(memory, bytes, PROT_READ | PROT_WRITE) == 0) {
+    ::madvise(memory, bytes, MADV_HUGEPAGE);
+    std::memcpy(memory, place, bytes);
+    ::mprotect(memory, bytes, PROT_READ);
+    if (::mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place) {
+      settled_ += bytes;
+      return settled_ < size_;
+    }
+  }
+  ::munmap(memory, bytes);
+  settled_ = size_;  // as good as it gets
+#endif
+  return false;
 }
 
 void will_need(std::span<const std::byte> part) {

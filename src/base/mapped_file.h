@@ -25,9 +25,16 @@ class MappedFile {
   // process. It stays valid: touched again, it is read again.
   void forget(std::span<const std::byte> part) const;
 
+  // Moves the next piece of the mapping into huge pages of the process's own memory, with the same
+  // bytes at the same addresses; whoever reads them meanwhile notices nothing. Long streams are
+  // read a few percent faster from there, but clearing and filling such pages takes longer than
+  // mapping the file. False: all is moved, or the system has no memory for it. One thread at a
+  // time.
+  bool settle_next();
+
  private:
-  const std::byte* data_ = nullptr;
-  size_t size_ = 0;
+  const std::byte* data_ = nullptr;  // at a huge page's beginning
+  size_t size_ = 0, settled_ = 0;
   std::string path_;
 };
 

@@ -27,6 +27,7 @@ namespace {
 
 constexpr size_t kVisionBytes = size_t{256} << 20;
 constexpr int kPrepareThreads = 2;
+constexpr std::chrono::milliseconds kQuiet{20};  // without work, before weights are moved
 
 class EngineImpl final : public Engine {
  public:
@@ -263,19 +264,26 @@ void EngineImpl::prepare_one(Waiting waiting) {
 }
 
 void EngineImpl::engine_loop() {
+  bool is_settled = false;
   for (;;) {
     std::deque<std::unique_ptr<Sequence>> arrived;
     {
       std::unique_lock lock(mutex_);
-      to_run_.wait(lock, [&] {
-        return stopping_ || !inbox_.empty() || !core_->idle() || woken_ || core_->has_spills();
-      });
-      if (stopping_) return;
-      if (inbox_.empty() && core_->idle() && !woken_) {
+      const auto has_work = [&] {
+        return stopping_ || !inbox_.empty() || !core_->idle() || woken_;
+      };
+      if (!has_work() && core_->has_spills()) {
         lock.unlock();
         core_->spill_next();
         continue;
       }
+      if (!is_settled && !to_run_.wait_for(lock, kQuiet, has_work)) {
+        lock.unlock();
+        is_settled = !model_->settle_next();
+        continue;
+      }
+      to_run_.wait(lock, has_work);
+      if (stopping_) return;
       woken_ = false;
       arrived.swap(inbox_);
       stats_.waiting += static_cast<int64_t>(arrived.size());  // until the step has counted them

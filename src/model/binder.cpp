@@ -272,7 +272,7 @@ bool Binder::take_packed(const kernels::Context& context, const PackedPlace& pla
   const auto file = PackedFile::open(place.path, place.fingerprint);
   if (!file) return false;
   const bool on_disk = options.experts == LoadOptions::Experts::kOnDisk;
-  std::vector<const PackedEntry*> entries, to_check;
+  std::vector<const PackedEntry*> entries;
   for (const Load& load : loads_) {
     const bool is_vector = std::holds_alternative<Vector*>(load.target);
     const size_t bytes = is_vector ? load.columns * sizeof(float)
@@ -280,9 +280,7 @@ bool Binder::take_packed(const kernels::Context& context, const PackedPlace& pla
     const PackedEntry* entry = (*file)->find(load.name, load.dtype, load.rows, load.columns);
     if (!entry || entry->bytes != bytes) return false;
     entries.push_back(entry);
-    if (on_disk && load.is_expert && !(*file)->is_synced()) to_check.push_back(entry);
   }
-  if (!(*file)->check(context, to_check)) return false;
   std::vector<PackedFile::Read> reads;
   for (size_t i = 0; i < loads_.size(); ++i) {
     const Load& load = loads_[i];
@@ -292,15 +290,18 @@ bool Binder::take_packed(const kernels::Context& context, const PackedPlace& pla
       continue;
     }
     PackedMatrix& matrix = *std::get<PackedMatrix*>(load.target);
-    if (on_disk && load.is_expert) {  // nobody writes the tiles of a matrix
-      auto* tiles = const_cast<std::byte*>((*file)->bytes(*entries[i]).data());
-      matrix = PackedMatrix::of(load.dtype, load.rows, load.columns, {*file, tiles});
-    } else {
+    if (on_disk && !load.is_expert) {  // what every token reads must not go for experts
       matrix = PackedMatrix::of(load.dtype, load.rows, load.columns, nullptr);
       reads.push_back({entries[i], matrix.data()});
+      continue;
     }
+    // Nobody writes the tiles of a matrix.
+    auto* tiles = const_cast<std::byte*>((*file)->bytes(*entries[i]).data());
+    matrix = PackedMatrix::of(load.dtype, load.rows, load.columns, {*file, tiles});
+    if (!on_disk || !(*file)->is_synced()) reads.push_back({entries[i], nullptr});
   }
   if (!(*file)->read(context, reads)) return false;
+  if (!on_disk) mapped_ = *file;
   plan_.was_kept = true;
   plan_.experts_on_disk = on_disk;
   return true;

@@ -63,6 +63,8 @@ class Binder {
   // Reads and packs, or takes what an earlier start has packed. The plan tells what was done; a
   // file that cannot be kept is a note.
   WeightPlan load(const kernels::Context& context, const LoadOptions& options);
+  // After load(): the file that all weights are mapped from; null if they are in memory.
+  std::shared_ptr<PackedFile> mapped() const { return mapped_; }
 
  private:
   struct Stored {
@@ -102,6 +104,7 @@ class Binder {
   Status write_packed(const kernels::Context& context, const PackedPlace& place,
                       const LoadOptions& options);
   std::vector<Load> loads_;
+  std::shared_ptr<PackedFile> mapped_;
   std::vector<const checkpoint::TensorSource*> sources_;
   WeightPlan plan_;
   int64_t WeightPlan::*part_ = &WeightPlan::text_parameters;

@@ -6,6 +6,7 @@
 
 #include "model/mixers.h"
 #include "model/model.h"
+#include "model/packed_file.h"
 #include "model/rope.h"
 #include "model/vision.h"
 #include "model/weights.h"
@@ -31,6 +32,7 @@ class LoadedModel final : public Model {
 
   const ModelConfig& config() const override { return config_; }
   const WeightPlan& weights() const override { return plan_; }
+  bool settle_next() const override { return mapped_ && mapped_->settle_next(); }
   cache::CacheGeometry cache_geometry(tensor::DType kv_type, int page_tokens) const override;
   cache::CacheGeometry draft_cache_geometry(tensor::DType kv_type, int page_tokens) const override;
   bool has_vision() const override { return vision_.has_value(); }
@@ -58,6 +60,7 @@ class LoadedModel final : public Model {
   ModelConfig config_;
   kernels::Context context_;
   WeightPlan plan_;
+  std::shared_ptr<PackedFile> mapped_;  // holds all packed weights; null: they are in memory
   RopeFrequencies rope_;
   DecoderWeights decoder_;
   std::optional<VisionWeights> vision_;

@@ -53,6 +53,7 @@ Status LoadedModel::bind_and_load(const checkpoint::ModelFiles& files, const Loa
   TRY(plan_, binder.finish());
   source_ = files.is_gguf ? files.gguf.get() : files.tensors.get();
   plan_ = binder.load(context_, options);
+  mapped_ = binder.mapped();
   for (LayerWeights& layer : decoder_.layers) {
     if (auto* moe = std::get_if<MoeWeights>(&layer.mlp)) moe->on_disk = plan_.experts_on_disk;
   }

@@ -178,8 +178,8 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
   return {};
 }
 
-Result<std::shared_ptr<const PackedFile>> PackedFile::open(const std::string& path,
-                                                           const std::string& fingerprint) {
+Result<std::shared_ptr<PackedFile>> PackedFile::open(const std::string& path,
+                                                     const std::string& fingerprint) {
   auto packed = std::make_shared<PackedFile>();
   TRY(packed->file_, MappedFile::open(path));
   const File file(path, O_RDONLY);
@@ -234,29 +234,20 @@ bool PackedFile::read(const kernels::Context& context, const std::vector<Read>& 
     for (size_t i = 0; i * kChunk < reads[r].entry->bytes; ++i) chunks.push_back({r, i});
   }
   std::vector<std::atomic<uint64_t>> sums(reads.size());
+  tensor::AlignedBuffer<std::byte> scratch(context.pool->threads() * kChunk);
   std::atomic<size_t> next = 0;  // in the file's order, whoever is free: the disk sees one stream
-  context.pool->parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t, int) {
+  context.pool->parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t, int worker) {
     const auto [r, index] = chunks[next++];
-    const size_t first = index * kChunk, size = std::min(kChunk, reads[r].entry->bytes - first);
-    const std::span<std::byte> target(reads[r].target + first, size);
+    const size_t first = index * kChunk, size = std::min(kChunk, reads[r].entry->bytes - first),
+                 offset = reads[r].entry->offset + first;
     // Unread, the sum will differ.
-    if (file.read(target.data(), size, reads[r].entry->offset + first))
-      sums[r] += chunk_sum(target, index);
+    // What stays mapped is read all the same: the system then fetches far ahead, in large pieces.
+    std::byte* target = reads[r].target ? reads[r].target + first : &scratch[worker * kChunk];
+    if (file.read(target, size, offset)) sums[r] += chunk_sum({target, size}, index);
   });
   for (size_t r = 0; r < reads.size(); ++r)
     if (sums[r] != reads[r].entry->sum) return false;
   return true;
-}
-
-bool PackedFile::check(const kernels::Context& context,
-                       const std::vector<const PackedEntry*>& entries) const {
-  return std::all_of(entries.begin(), entries.end(), [&](const PackedEntry* entry) {
-    const auto part = bytes(*entry);
-    will_need(part);
-    const bool good = sum_on_all_cores(context, part) == entry->sum;
-    file_.forget(part);
-    return good;
-  });
 }
 
 Result<PackedFileWriter> PackedFileWriter::create(const std::string& path,

@@ -36,8 +36,8 @@ struct PackedEntry {
 class PackedFile {
  public:
   // An error: not there, or not whole, or of another fingerprint.
-  static Result<std::shared_ptr<const PackedFile>> open(const std::string& path,
-                                                        const std::string& fingerprint);
+  static Result<std::shared_ptr<PackedFile>> open(const std::string& path,
+                                                  const std::string& fingerprint);
   // Null if it has none of that name, type and shape.
   const PackedEntry* find(std::string_view name, tensor::DType dtype, int64_t rows,
                           int64_t columns) const;
@@ -47,12 +47,11 @@ class PackedFile {
   bool is_synced() const { return synced_; }  // was written with Durable::kNow
   struct Read {
     const PackedEntry* entry;
-    std::byte* target;  // [entry->bytes]
+    std::byte* target;  // [entry->bytes]; null: it stays in the file, and is summed
   };
-  // On all cores. False if the file cannot be read or a sum differs. Copies, because weights that
-  // are in huge pages are read a few percent faster than those of a mapped file.
+  // On all cores. False if the file cannot be read or a sum differs.
   bool read(const kernels::Context& context, const std::vector<Read>& reads) const;
-  bool check(const kernels::Context& context, const std::vector<const PackedEntry*>& entries) const;
+  bool settle_next() { return file_.settle_next(); }  // see MappedFile
 
  private:
   MappedFile file_;
