@@ -84,6 +84,7 @@ void EngineCore::step() {
   drop_cancelled();
   admit();
   std::vector<Runner::Work> work = reserve_step();
+  encode_media(work);
   // In one forward(), unless several texts are scored: rows of logits are few.
   for (auto first = work.begin(); first != work.end();) {
     auto last = first;
@@ -100,8 +101,24 @@ void EngineCore::step() {
   update_stats();
 }
 
+// Pictures take long: a request that is cancelled meanwhile ends here, and its share is not
+// computed.
+void EngineCore::encode_media(std::vector<Runner::Work>& work) {
+  std::erase_if(work, [&](Runner::Work& item) {
+    Sequence& sequence = *item.sequence;
+    if (const auto seconds = runner_.encode_media(item)) {
+      sequence.timings.vision += *seconds;
+      return false;
+    }
+    for (const Runner::Work::Pause& pause : item.pauses)
+      for (cache::PageId page : pause.snapshot.pages) pool_->release(page);
+    sequence.memory.reset();  // with the pages of the share
+    finish(sequence, FinishReason::kCancelled);
+    return true;
+  });
+}
+
 void EngineCore::run(std::span<const Runner::Work> work) {
-  for (const Runner::Work& item : work) item.sequence->timings.vision += runner_.encode_media(item);
   const auto begin = Clock::now();
   const bool prefill =
       std::any_of(work.begin(), work.end(), [](const auto& w) { return w.count > 1; });

@@ -52,6 +52,7 @@ class EngineCore {
   EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool);
 
   void drop_cancelled();
+  void encode_media(std::vector<Runner::Work>& work);
   void admit();
   void start(Sequence& sequence);
   bool attach_prefix(Sequence& sequence);

@@ -114,7 +114,7 @@ void Runner::add_vision_rows(const Sequence& sequence, int64_t begin, int64_t en
   }
 }
 
-double Runner::encode_media(const Work& work) {
+std::optional<double> Runner::encode_media(const Work& work) {
   Sequence& sequence = *work.sequence;
   const int64_t begin = sequence.memory->length(), end = begin + work.count;
   const auto started = Clock::now();
@@ -142,10 +142,12 @@ double Runner::encode_media(const Work& work) {
                                                hidden_);
       const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
       pool_.use(settings_.threads.vision);
-      model_.encode_vision({media.patches->pixel_values.data(), patches, columns}, grids,
-                           *vision_workspace_,
-                           {rows->data(), grid.t * media.rows_per_slice,
-                            static_cast<int64_t>(hidden_), static_cast<int64_t>(hidden_)});
+      const bool done = model_.encode_vision(
+          {media.patches->pixel_values.data(), patches, columns}, grids, *vision_workspace_,
+          {rows->data(), grid.t * media.rows_per_slice, static_cast<int64_t>(hidden_),
+           static_cast<int64_t>(hidden_)},
+          nullptr, &sequence.channel->cancel_flag());
+      if (!done) return std::nullopt;
       vision_.keep_rows(media.facts->content, rows);
       media.rows = std::move(rows);
       encoded = true;

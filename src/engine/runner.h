@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -39,8 +40,9 @@ class Runner {
   // call.
   tensor::ConstMatrixView hidden(size_t i) const;
 
-  // Rows of the vision tower for all media that a share touches. Returns the seconds it took.
-  double encode_media(const Work& work);
+  // Rows of the vision tower for all media that a share touches. Returns the seconds it took, or
+  // nothing if the request was cancelled meanwhile.
+  std::optional<double> encode_media(const Work& work);
 
  private:
   void add_tokens(const Work& work);

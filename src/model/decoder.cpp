@@ -138,16 +138,17 @@ void LoadedModel::embed(const Batch& batch, MatrixView out) const {
   }
 }
 
-void LoadedModel::encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                                Workspace& workspace, MatrixView merged, Observer* observer) const {
+bool LoadedModel::encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
+                                Workspace& workspace, MatrixView merged, Observer* observer,
+                                const std::atomic<bool>* stop) const {
   CHECK(has_vision() && pixel_values.columns == config_.vision->patch_values());
   int64_t longest = 0;
   for (const VisionGrid& grid : grids) longest = std::max(longest, int64_t{grid.h} * grid.w);
   Arena arena = workspace.arena();
   const VisionScratch scratch(arena, context_, *config_.vision, pixel_values.rows, longest);
   CHECK(merged.rows == scratch.merger.rows && merged.columns == config_.text.hidden_size);
-  model::encode_vision(context_, *config_.vision, *vision_, pixel_values, grids, scratch, merged,
-                       observer);
+  return model::encode_vision(context_, *config_.vision, *vision_, pixel_values, grids, scratch,
+                              merged, observer, stop);
 }
 
 }  // namespace godwit::model

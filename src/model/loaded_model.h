@@ -45,8 +45,9 @@ class LoadedModel final : public Model {
   void draft(const Batch& batch, ConstMatrixView hidden, Workspace& workspace,
              const BatchOutput& output, Observer* observer) const override;
   void replay(const float* factors, int64_t positions, float* state) const override;
-  void encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                     Workspace& workspace, MatrixView merged, Observer* observer) const override;
+  bool encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
+                     Workspace& workspace, MatrixView merged, Observer* observer,
+                     const std::atomic<bool>* stop) const override;
 
  private:
   Step begin(const Batch& batch, const WorkspaceLimits& limits, Arena& arena,

@@ -2,6 +2,7 @@
 // holds no sequence's memory, samples nothing, logs nothing; forward() allocates nothing.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -83,10 +84,12 @@ class Model {
                        Observer* observer = nullptr) const = 0;
 
   // pixel_values [N, 3·2·16·16] of pictures and clips one after the other, their grids (t, h, w in
-  // patches) → merged rows [N / merge², hidden].
-  virtual void encode_vision(tensor::ConstMatrixView pixel_values,
+  // patches) → merged rows [N / merge², hidden]. A large picture takes seconds: `stop` is read
+  // between blocks; false: it was set, and there are no rows.
+  virtual bool encode_vision(tensor::ConstMatrixView pixel_values,
                              std::span<const VisionGrid> grids, Workspace& workspace,
-                             tensor::MatrixView merged, Observer* observer = nullptr) const = 0;
+                             tensor::MatrixView merged, Observer* observer = nullptr,
+                             const std::atomic<bool>* stop = nullptr) const = 0;
 
   // Drafting head: row i of the batch holds id t[i+1] and position of i; `hidden` [n, H] the
   // decoder's (or the head's own) output at i. BatchOutput.hidden receives what the next draft step

@@ -173,9 +173,10 @@ VisionScratch::VisionScratch(Arena& arena, const Context& context, const VisionC
   }));
 }
 
-void encode_vision(const Context& context, const VisionConfig& config, const VisionWeights& weights,
+bool encode_vision(const Context& context, const VisionConfig& config, const VisionWeights& weights,
                    ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                   const VisionScratch& s, MatrixView merged, Observer* observer) {
+                   const VisionScratch& s, MatrixView merged, Observer* observer,
+                   const std::atomic<bool>* stop) {
   const auto observe = [&](std::string_view name, ConstMatrixView view) {
     if (observer) observer->observe(name, view);
   };
@@ -185,6 +186,7 @@ void encode_vision(const Context& context, const VisionConfig& config, const Vis
   observe("vision.pos", s.mixed);
   kernels::add(context, s.mixed, s.x);
   for (size_t i = 0; i < weights.blocks.size(); ++i) {
+    if (stop && stop->load()) return false;
     run_block(context, config, weights.blocks[i], starts, s);
     if (observer) observe(fmt::format("vision.blocks.{}", i), s.x);
   }
@@ -196,6 +198,7 @@ void encode_vision(const Context& context, const VisionConfig& config, const Vis
   kernels::gelu_erf(context, s.merger);
   linear(context, "vision.merger2", s.merger, weights.merger_fc2, merged, s.matmul);
   observe("vision.merged", merged);
+  return true;
 }
 
 }  // namespace godwit::model

@@ -2,6 +2,7 @@
 // among the embeddings.
 #pragma once
 
+#include <atomic>
 #include <span>
 
 #include "kernels/context.h"
@@ -26,10 +27,10 @@ struct VisionScratch {
 };
 
 // pixel_values [N, patch_values] in merge-block order, grids in patches → merged [N / merge²,
-// out_hidden_size]
-void encode_vision(const kernels::Context& context, const VisionConfig& config,
+// out_hidden_size]. False: `stop` was set on the way.
+bool encode_vision(const kernels::Context& context, const VisionConfig& config,
                    const VisionWeights& weights, tensor::ConstMatrixView pixel_values,
                    std::span<const VisionGrid> grids, const VisionScratch& scratch,
-                   tensor::MatrixView merged, Observer* observer);
+                   tensor::MatrixView merged, Observer* observer, const std::atomic<bool>* stop);
 
 }  // namespace godwit::model

@@ -254,6 +254,39 @@ TEST_F(EngineTest, CancelEndsWithinAStep) {
   EXPECT_FALSE(generation->next()) << "nothing after the end";
 }
 
+// Whenever it comes, before, in or after the vision tower: the request ends, its pages come back,
+// and the next one sees the picture.
+TEST_F(EngineTest, CancelWhileAPictureIsRead) {
+  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
+  const auto bytes = std::make_shared<std::string>(read_file(path).value());
+  auto options = nano_options();
+  options.cache_bytes = size_t{16} << 20;
+  const auto engine = open_engine(options);
+  GenerationRequest request = ask("What is in the picture?");
+  text::ContentPart picture;
+  picture.kind = text::ContentPart::Kind::kImage;
+  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{path, bytes, {}, 2});
+  request.messages[0].content.insert(request.messages[0].content.begin(), picture);
+  request.ignore_end = true;
+  request.max_tokens = -1;
+  int before_any_token = 0;
+  for (int i = 0; i < 60; ++i) {
+    auto generation = engine->submit(request).value();
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 250));
+    generation->cancel();
+    const Reply reply = collect(*generation);
+    EXPECT_EQ(reply.error, "");
+    EXPECT_EQ(reply.done.finish, FinishReason::kCancelled);
+    before_any_token += reply.done.usage.completion_tokens == 0;
+  }
+  EXPECT_GT(before_any_token, 0);
+  request.ignore_end = false;
+  request.max_tokens = 40;
+  EXPECT_EQ(answer(*engine, request).content,
+            "A blue star, a green square, a yellow diamond and a pink square.");
+  EXPECT_EQ(engine->stats().running, 0);
+}
+
 // A conversation of many turns costs only what is new in each.
 TEST_F(EngineTest, TheNextTurnReusesAllBeforeIt) {
   GenerationRequest request = ask("My favourite colour is green. " + long_text(60));
