@@ -123,6 +123,18 @@ std::string without_type(std::string stem) {
   return stem;
 }
 
+// NAME-00002-of-00003.gguf and so on: the files of a split set after its first.
+bool is_later_part(std::string_view name) {
+  constexpr std::string_view kShape = "-00000-of-00000.gguf";
+  if (name.size() < kShape.size()) return false;
+  const std::string_view end = name.substr(name.size() - kShape.size());
+  for (size_t i = 0; i < end.size(); ++i) {
+    const bool is_digit = end[i] >= '0' && end[i] <= '9';
+    if (kShape[i] == '0' ? !is_digit : end[i] != kShape[i]) return false;
+  }
+  return end.substr(1, 5) != "00001";
+}
+
 struct GgufNames {
   std::vector<fs::path> text, vision;  // sorted; of a split set only the first file
 };
@@ -134,8 +146,7 @@ GgufNames list_gguf(const fs::path& folder) {
     if (!name.ends_with(".gguf")) return;
     if (name.find("mmproj") != std::string::npos) {
       names.vision.push_back(entry.path());
-    } else if (const size_t of = name.rfind("-of-");
-               of == std::string::npos || name.substr(0, of).ends_with("-00001")) {
+    } else if (!is_later_part(name)) {
       names.text.push_back(entry.path());
     }
   });

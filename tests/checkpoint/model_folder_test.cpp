@@ -30,6 +30,18 @@ void put_gguf(const std::string& path, const std::string& architecture) {
   ASSERT_TRUE(writer.write(path));
 }
 
+// "-of-" alone makes no part of a split set.
+TEST(GgufFolder, NamesThatOnlyLookSplit) {
+  for (const char* name : {"king-of-hearts.gguf", "a-00002-of-x0003.gguf", "b-of-00001.gguf"}) {
+    const Folder folder;
+    put_gguf(folder / name, "qwen35");
+    EXPECT_EQ(error_of(folder.path()), "no error") << name;
+  }
+  const Folder folder;
+  put_gguf(folder / "a-00002-of-00003.gguf", "qwen35");
+  EXPECT_THAT(error_of(folder.path()), HasSubstr("with 0 .gguf models"));
+}
+
 class HuggingFace : public ::testing::Test {
  protected:
   void SetUp() override {
