@@ -17,6 +17,7 @@ using checkpoint::Json;
 constexpr int64_t kMaxSize =
     1 << 24;  // no width, count or vocabulary is larger: products of two fit in 64 bits
 constexpr int kMaxLayers = 1024;
+constexpr int kMaxContext = 1 << 30;
 constexpr int kMaxHidden = 1 << 20;
 
 // Collects what is wrong, for one error.
@@ -89,6 +90,18 @@ class JsonFields {
   std::string where_;
   Faults& faults_;
 };
+
+// rope_parameters, and over them rope_scaling, as the field was called before: whoever adds it to a
+// configuration that has the other (for YaRN) means it, and so does the reference.
+Json rope_fields(const JsonFields& text) {
+  const Json *parameters = text.find("rope_parameters"), *scaling = text.find("rope_scaling");
+  Json fields = parameters ? *parameters : Json::object();
+  if (!scaling || !fields.is_object()) return fields;
+  if (!scaling->is_object()) return *scaling;
+  for (const auto& [key, value] : scaling->members())
+    fields.set(key == "type" ? "rope_type" : key, value);
+  return fields;
+}
 
 void read_rope(const JsonFields& text, const Json* parameters, int head_dim, RopeConfig& rope,
                Faults& faults) {
@@ -182,9 +195,9 @@ void read_text_json(const JsonFields& fields, TextConfig& text, Faults& faults) 
   } else {
     fields.require("intermediate_size", text.intermediate_size);
   }
-  const Json* parameters = fields.find("rope_parameters");
-  read_rope(fields, parameters ? parameters : fields.find("rope_scaling"), text.head_dim, text.rope,
-            faults);
+  const Json rope = rope_fields(fields);
+  if (!rope.is_object()) fields.wrong("rope_parameters", "an object", rope);
+  read_rope(fields, &rope, text.head_dim, text.rope, faults);
   read_layer_types(fields, text, faults);
 
   std::string activation = "silu";
@@ -454,7 +467,7 @@ void check_text(const TextConfig& text, Faults& faults) {
   in_range("linear_key_head_dim", text.linear_key_dim, 1, 512);
   in_range("linear_value_head_dim", text.linear_value_dim, 1, 512);
   in_range("linear_conv_kernel_dim", text.conv_kernel, 4, 4);
-  in_range("max_position_embeddings", text.max_context, 1, 1 << 30);
+  in_range("max_position_embeddings", text.max_context, 1, kMaxContext);
   in_range("mtp_num_hidden_layers", text.mtp_layers, 0, 1);
   in_range("rotary_dim", text.rope.rotary_dim, 2, text.head_dim);
   if (text.experts) {
@@ -490,6 +503,14 @@ void check_text(const TextConfig& text, Faults& faults) {
   faults.expect(rope.yarn_factor == 1 || (rope.yarn_original_context > 0 &&
                                           rope.yarn_beta_fast > 0 && rope.yarn_beta_slow > 0),
                 "YaRN: expected original_max_position_embeddings, beta_fast and beta_slow above 0");
+}
+
+// Files that ask for YaRN may still have the length of before it (the model cards say to change
+// the rotary fields alone).
+void extend_context(TextConfig& text) {
+  const double reach = text.rope.yarn_factor * static_cast<double>(text.rope.yarn_original_context);
+  if (reach > static_cast<double>(text.max_context) && reach <= kMaxContext)
+    text.max_context = static_cast<int64_t>(reach);
 }
 
 void check_vision(const VisionConfig& vision, const TextConfig& text, Faults& faults) {
@@ -529,6 +550,7 @@ Result<ModelConfig> read_config(const checkpoint::ModelFiles& files) {
     read_json(files.config, config, faults);
   }
   if (faults.text.empty()) {
+    extend_context(config.text);
     check_text(config.text, faults);
     if (config.vision) check_vision(*config.vision, config.text, faults);
   }

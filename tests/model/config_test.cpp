@@ -91,6 +91,27 @@ TEST(Config, OlderSpellingOfYarn) {
   EXPECT_EQ(config->text.rope.yarn_original_context, 2048);
 }
 
+// Added to a configuration that has rope_parameters: its fields go over them.
+TEST(Config, YarnBesideRopeParameters) {
+  Json json = parse(kConfig);
+  Json& text = member(json, "text_config");
+  text.set("rope_scaling",
+           parse(R"({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096})"));
+  const auto config = read(json);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->text.rope.theta, 10000);
+  EXPECT_EQ(config->text.rope.sections[0], 2);
+  EXPECT_EQ(config->text.rope.yarn_factor, 4);
+  EXPECT_EQ(config->text.max_context, 4 * 4096);
+
+  text.set("rope_scaling", parse(R"({"type": "linear", "factor": 4.0})"));
+  ASSERT_FALSE(read(json));
+  EXPECT_THAT(read(json).error().message,
+              HasSubstr("rope_type: expected default or yarn, found linear"));
+  text.set("rope_scaling", parse("[]"));
+  EXPECT_FALSE(read(json));
+}
+
 TEST(Config, AllFaultsAreToldInOneError) {
   Json json = parse(kConfig);
   Json& text = member(json, "text_config");
