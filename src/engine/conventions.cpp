@@ -111,16 +111,25 @@ void read_gguf_sampling(const checkpoint::GgufFile& file, SamplingRules& rules) 
   set("penalty_repeat", rules.repetition_penalty);
 }
 
-void add_eos(const Json* value, std::set<int32_t>& ends) {
-  if (!value) return;
-  if (value->is_array()) {
-    for (const Json& item : value->items()) add_eos(&item, ends);
-  } else if (const auto id = value->as_int64(); id && *id >= 0) {
+// eos_token_id: one id or a list of them.
+Status add_ends(const std::optional<Json>& file, std::set<int32_t>& ends) {
+  Fields fields("generation_config.json", file);
+  const Json* value = fields.find("eos_token_id");
+  if (!value) return {};
+  const Json::Array one = {*value};
+  for (const Json& item : value->is_array() ? value->items() : one) {
+    const auto id = item.is_number() ? item.as_int64() : std::nullopt;
+    if (!id || *id < 0 || *id > std::numeric_limits<int32_t>::max())
+      return bad_input(
+          "generation_config.json: eos_token_id: expected a token id or a list of them, found {}",
+          value->dump());
     ends.insert(static_cast<int32_t>(*id));
   }
+  return {};
 }
 
-MarkupIds find_markup(const checkpoint::ModelFiles& files, const text::Tokenizer& tokenizer) {
+Result<MarkupIds> find_markup(const checkpoint::ModelFiles& files,
+                              const text::Tokenizer& tokenizer) {
   MarkupIds ids;
   ids.think = tokenizer.id_of("<think>").value_or(-1);
   ids.think_end = tokenizer.id_of("</think>").value_or(-1);
@@ -130,12 +139,10 @@ MarkupIds find_markup(const checkpoint::ModelFiles& files, const text::Tokenizer
   for (const char* name : {"<|im_end|>", "<|endoftext|>"}) {
     if (const auto id = tokenizer.id_of(name)) ends.insert(*id);
   }
-  if (files.generation_config && files.generation_config->is_object()) {
-    add_eos(files.generation_config->find("eos_token_id"), ends);
-  }
+  TRY_STATUS(add_ends(files.generation_config, ends));
   if (files.gguf) {
     const int64_t eos = files.gguf->integer_or("tokenizer.ggml.eos_token_id", -1).value_or(-1);
-    if (eos >= 0) ends.insert(static_cast<int32_t>(eos));
+    if (eos >= 0 && eos < tokenizer.vocabulary_size()) ends.insert(static_cast<int32_t>(eos));
   }
   ids.ends.assign(ends.begin(), ends.end());
   if (ids.think_end >= 0) ids.close_think = tokenizer.encode("\n</think>\n\n");
@@ -223,9 +230,12 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
                                      const text::Tokenizer& tokenizer) {
   Conventions conventions;
   conventions.chat_template = chat_template_of(files);
-  conventions.markup = find_markup(files, tokenizer);
   if (files.gguf) read_gguf_sampling(*files.gguf, conventions.sampling);
   Status read = read_generation_config(files.generation_config, conventions.sampling);
+  if (auto markup = find_markup(files, tokenizer); markup)
+    conventions.markup = std::move(*markup);
+  else if (read)
+    read = tl::unexpected<Error>(markup.error());
   if (read && config.vision) read = check_pads(config, tokenizer);
   if (read && config.vision) read = read_preprocessors(files, *config.vision, conventions);
   if (!read) return in_context(files.path, read.error());

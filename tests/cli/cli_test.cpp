@@ -147,6 +147,15 @@ TEST_F(CliTest, WrongCalls) {
   expect_refused({"run", "--logit-bias", "x=1", "hi"}, {"--logit-bias", "x=1"});
   expect_refused({"run", "--schema", "s.json", "x"}, {"--schema", "not supported yet"});
   expect_refused({"run", "\xff\xfe"}, {"argument 2", "UTF-8", "\\xff"});
+  expect_refused({"run", "-m", "", "x"}, {"--model: expected a name, found none"});
+  expect_refused({"run", "--image", "", "x"}, {"--image: expected a name, found none"});
+  expect_refused({"run", "--image", "a\nb\x1b[31m.png", "x"},
+                 {"a\\x0ab\\x1b[31m.png: cannot open"});
+  expect_refused({"run", "--raw", "--system", "s", "x"}, {"--raw", "--system"});
+  expect_refused({"run", "--raw", "--tools", kSource + "/examples/tools.json", "x"}, {"--raw"});
+  expect_refused({"run", "-"}, {"standard input: expected at most"},
+                 std::string((size_t{64} << 20) + 1, 'x'));
+  expect_refused({"bench", "--turns", "1", "--conversation", "300"}, {"--conversation"});
   expect_refused({"run", "-"}, {"UTF-8"}, "\xff\xfe");
   expect_refused({"run", "-"}, {"empty"}, "");
 }
@@ -176,6 +185,14 @@ TEST_F(CliTest, WrongModels) {
       {"preprocessor_config.json", "image_mean", "0.48"});
   expect_refused({"run", "-m", changed_model("tokenizer.json", "{\"model\": 3}"), "x"},
                  {"tokenizer"});
+}
+
+TEST_F(CliTest, WrongEndsOfText) {
+  for (const char* ends : {"\"x\"", "-1", "4294967396", "[1, 2.5]"}) {
+    const std::string model =
+        changed_model("generation_config.json", std::string(R"({"eos_token_id":)") + ends + "}");
+    expect_refused({"run", "-m", model, "x"}, {"eos_token_id", "expected a token id"});
+  }
 }
 
 TEST_F(CliTest, WrongPictures) {
