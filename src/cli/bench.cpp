@@ -369,26 +369,26 @@ void print_json(const Results& r) {
                     {"load", Json::object({{"seconds", json_number(r.load_seconds)},
                                            {"stored_gb", json_number(r.stored_gb)}})}});
   if (!r.vision.empty()) json.set("vision", std::move(vision));
-  fmt::print("{}\n", json.dump());
+  print_out("{}\n", json.dump());
 }
 
 void print_text(const Results& r) {
-  fmt::print("model    {}\n", r.model);
-  fmt::print("machine  {}, {} threads: reads {:.1f} GB/s, {:.0f} int8 GMAC/s, {:.0f} f32 GMAC/s\n",
-             r.isa, r.threads, r.machine.read_gb_s, r.machine.int8_gmac_s, r.machine.f32_gmac_s);
-  fmt::print("load     {:.2f} s, {:.2f} GB\n", r.load_seconds, r.stored_gb);
-  if (!r.prefill.empty()) fmt::print("\nprefill   tokens              tok/s   GMAC/s   of limit\n");
+  print_out("model    {}\n", r.model);
+  print_out("machine  {}, {} threads: reads {:.1f} GB/s, {:.0f} int8 GMAC/s, {:.0f} f32 GMAC/s\n",
+            r.isa, r.threads, r.machine.read_gb_s, r.machine.int8_gmac_s, r.machine.f32_gmac_s);
+  print_out("load     {:.2f} s, {:.2f} GB\n", r.load_seconds, r.stored_gb);
+  if (!r.prefill.empty()) print_out("\nprefill   tokens              tok/s   GMAC/s   of limit\n");
   for (const auto& p : r.prefill)
-    fmt::print("          {:>6} {:>18.1f} {:>8.1f} {:>6.1f} %\n", p.n, p.tok_s, p.gmac_s,
-               100 * p.share);
-  if (!r.decode.empty()) fmt::print("\ndecode    tokens context batch tok/s     GB/s   of limit\n");
+    print_out("          {:>6} {:>18.1f} {:>8.1f} {:>6.1f} %\n", p.n, p.tok_s, p.gmac_s,
+              100 * p.share);
+  if (!r.decode.empty()) print_out("\ndecode    tokens context batch tok/s     GB/s   of limit\n");
   for (const auto& d : r.decode)
-    fmt::print("          {:>6} {:>7} {:>5} {:>5.1f} {:>8.2f} {:>6.1f} %\n", d.n, d.context,
-               d.batch, d.tok_s, d.gb_s, 100 * d.share);
-  if (!r.vision.empty()) fmt::print("\nvision    picture   patches seconds  GMAC/s   of limit\n");
+    print_out("          {:>6} {:>7} {:>5} {:>5.1f} {:>8.2f} {:>6.1f} %\n", d.n, d.context, d.batch,
+              d.tok_s, d.gb_s, 100 * d.share);
+  if (!r.vision.empty()) print_out("\nvision    picture   patches seconds  GMAC/s   of limit\n");
   for (const auto& v : r.vision)
-    fmt::print("          {:>4}×{:<4} {:>7} {:>8.3f} {:>7.1f} {:>6.1f} %\n", v.size, v.size,
-               v.patches, v.seconds, v.gmac_s, 100 * v.share);
+    print_out("          {:>4}×{:<4} {:>7} {:>8.3f} {:>7.1f} {:>6.1f} %\n", v.size, v.size,
+              v.patches, v.seconds, v.gmac_s, 100 * v.share);
 }
 
 // On standard error, so that --json stays JSON.
@@ -396,14 +396,13 @@ void print_operations(const char* what, const Trace& trace) {
   const auto rows = trace.table();
   double all = 0;
   for (const auto& row : rows) all += row.seconds;
-  fmt::print(stderr, "\n{:<24} calls        ms  share  waiting  GMAC/s    GB/s\n", what);
+  print_err("\n{:<24} calls        ms  share  waiting  GMAC/s    GB/s\n", what);
   for (const auto& row : rows) {
     const double s = row.seconds > 0 ? row.seconds : 1e-9;
-    fmt::print(stderr, "{:<24} {:>5} {:>9.2f} {:>5.1f} % {:>6.1f} %", row.name, row.calls, 1e3 * s,
-               100 * s / all, 100 * row.waited / s);
-    if (row.products)
-      fmt::print(stderr, " {:>7.1f} {:>7.2f}", row.products / s / 1e9, row.bytes / s / 1e9);
-    fmt::print(stderr, "\n");
+    print_err("{:<24} {:>5} {:>9.2f} {:>5.1f} % {:>6.1f} %", row.name, row.calls, 1e3 * s,
+              100 * s / all, 100 * row.waited / s);
+    if (row.products) print_err(" {:>7.1f} {:>7.2f}", row.products / s / 1e9, row.bytes / s / 1e9);
+    print_err("\n");
   }
 }
 

@@ -167,6 +167,7 @@ class BareModel {
  public:
   BareModel(const model::Model& model, tensor::DType kv_type, int64_t context, int64_t chunk)
       : model_(model),
+        context_(context),
         chunk_(chunk),
         geometry_(model.cache_geometry(kv_type, 64)),
         memory_(geometry_, context),
@@ -177,7 +178,11 @@ class BareModel {
     for (std::byte* page : memory_.view().pages) std::memset(page, 0x2b, geometry_.page_bytes());
   }
 
-  double seconds(int cached, int fresh) {
+  // The length of a conversation is only nearly kept, most of all where it is short.
+  Result<double> seconds(int cached, int fresh) {
+    if (cached + fresh > context_)
+      return bad_input("--conversation: expected at least {} tokens, as a turn took so many",
+                       (cached + fresh) * 4 / 5 + 1);
     run(cached, std::min(fresh, 8));  // warm-up
     std::vector<double> times;
     for (int i = 0; i < 3; ++i) {
@@ -215,7 +220,7 @@ class BareModel {
   }
 
   const model::Model& model_;
-  const int64_t chunk_;
+  const int64_t context_, chunk_;
   const cache::CacheGeometry geometry_;
   model::PlainMemory memory_;
   std::unique_ptr<model::Workspace> workspace_;
@@ -229,7 +234,9 @@ Result<Table> converse(engine::Engine& engine, BareModel& bare, const char* name
   for (int i = 0; i < turns; ++i) {
     progress.show(i, turns);
     TRY(Turn turn, conversation.go_on(engine));
-    if (turn.is_judged) turn.alone = bare.seconds(turn.reused, turn.fresh());
+    if (turn.is_judged) {
+      TRY(turn.alone, bare.seconds(turn.reused, turn.fresh()));
+    }
     table.turns.push_back(std::move(turn));
   }
   return table;
@@ -315,7 +322,9 @@ Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
       restored.bytes = bytes_read() - before;
       restored.read_seconds *= restored.bytes;
     }
-    if (turn.is_judged) turn.alone = bare.seconds(turn.reused, turn.fresh());
+    if (turn.is_judged) {
+      TRY(turn.alone, bare.seconds(turn.reused, turn.fresh()));
+    }
     if (is_new) restored.beyond = turn.first_token - turn.alone;
     table.turns.push_back(std::move(turn));
   }
@@ -326,30 +335,29 @@ Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
 
 void print_text(const std::string& model, const std::vector<Table>& tables,
                 const Restored& restored) {
-  fmt::print("model    {}\n", model);
-  fmt::print("bound    {} × the new tokens alone + {:.0f} ms\n", kShare, 1e3 * kExtra);
+  print_out("model    {}\n", model);
+  print_out("bound    {} × the new tokens alone + {:.0f} ms\n", kShare, 1e3 * kExtra);
   for (const Table& table : tables) {
-    fmt::print("\n{}\n  turn  prompt  reused    new  first token     alone     bound\n",
-               table.name);
+    print_out("\n{}\n  turn  prompt  reused    new  first token     alone     bound\n", table.name);
     int missed = 0, judged = 0, pictures = 0;
     for (size_t i = 0; i < table.turns.size(); ++i) {
       const Turn& t = table.turns[i];
-      fmt::print("  {:>4} {:>7} {:>7} {:>6} {:>9.0f} ms {:>6.0f} ms {:>6.0f} ms  {}{}{}\n", i + 1,
-                 t.prompt, t.reused, t.fresh(), 1e3 * t.first_token, 1e3 * t.alone, 1e3 * t.bound(),
-                 !t.is_judged ? "-"
-                 : t.holds()  ? "holds"
-                              : "MISSED",
-                 t.note.empty() ? "" : "; ", t.note);
+      print_out("  {:>4} {:>7} {:>7} {:>6} {:>9.0f} ms {:>6.0f} ms {:>6.0f} ms  {}{}{}\n", i + 1,
+                t.prompt, t.reused, t.fresh(), 1e3 * t.first_token, 1e3 * t.alone, 1e3 * t.bound(),
+                !t.is_judged ? "-"
+                : t.holds()  ? "holds"
+                             : "MISSED",
+                t.note.empty() ? "" : "; ", t.note);
       missed += !t.holds();
       judged += t.is_judged;
       pictures += t.pictures;
     }
-    fmt::print("  {} of {} turns within the bound", judged - missed, judged);
-    if (pictures > 0) fmt::print("; pictures encoded: {}", pictures);
-    fmt::print("\n");
+    print_out("  {} of {} turns within the bound", judged - missed, judged);
+    if (pictures > 0) print_out("; pictures encoded: {}", pictures);
+    print_out("\n");
   }
   if (restored.tokens > 0)
-    fmt::print(
+    print_out(
         "\nrestored {} tokens from {:.0f} MB, which are read in {:.0f} ms, in {:.0f} ms beyond the "
         "new "
         "tokens alone: {}\n",
@@ -380,10 +388,10 @@ void print_json(const std::string& model, const std::vector<Table>& tables,
                                   {"megabytes", json_number(restored.bytes / 1e6)},
                                   {"read_s", json_number(restored.read_seconds)},
                                   {"beyond_s", json_number(restored.beyond)}});
-  fmt::print("{}\n", Json::object({{"model", Json::string(model)},
-                                   {"conversations", std::move(conversations)},
-                                   {"restored", disk}})
-                         .dump());
+  print_out("{}\n", Json::object({{"model", Json::string(model)},
+                                  {"conversations", std::move(conversations)},
+                                  {"restored", disk}})
+                        .dump());
 }
 
 }  // namespace

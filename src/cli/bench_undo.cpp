@@ -13,6 +13,7 @@
 #include "cache/sequence_memory.h"
 #include "cli/bench.h"
 #include "cli/session.h"
+#include "cli/terminal.h"
 #include "model/model.h"
 #include "model/workspace.h"
 
@@ -129,18 +130,18 @@ Costs measure(UndoBench& bench, UndoBench& drafts, int repeats) {
 
 void print_text(const std::string& model, int64_t context, const Costs& costs) {
   const double step = costs.rows[1];
-  fmt::print("model    {}, after {} tokens\n\nrows in one forward()      ms   of a step\n", model,
-             context);
-  fmt::print("  1, nothing logged   {:>7.1f}      {:>5.2f}\n", 1e3 * costs.plain,
-             costs.plain / step);
+  print_out("model    {}, after {} tokens\n\nrows in one forward()      ms   of a step\n", model,
+            context);
+  print_out("  1, nothing logged   {:>7.1f}      {:>5.2f}\n", 1e3 * costs.plain,
+            costs.plain / step);
   for (int n = 1; n <= kMostRows; ++n)
-    fmt::print("  {}                   {:>7.1f}      {:>5.2f}\n", n, 1e3 * costs.rows[n],
-               costs.rows[n] / step);
-  fmt::print("\npositions taken back       ms   of a step     window of 8:  ms   of a step\n");
+    print_out("  {}                   {:>7.1f}      {:>5.2f}\n", n, 1e3 * costs.rows[n],
+              costs.rows[n] / step);
+  print_out("\npositions taken back       ms   of a step     window of 8:  ms   of a step\n");
   for (int n = 1; n <= kMostBack; ++n)
-    fmt::print("  {}                   {:>7.2f}       {:>5.2f}          {:>7.2f}       {:>5.2f}\n",
-               n, 1e3 * costs.back[n], costs.back[n] / step, 1e3 * costs.back_short[n],
-               costs.back_short[n] / step);
+    print_out("  {}                   {:>7.2f}       {:>5.2f}          {:>7.2f}       {:>5.2f}\n",
+              n, 1e3 * costs.back[n], costs.back[n] / step, 1e3 * costs.back_short[n],
+              costs.back_short[n] / step);
 }
 
 void print_json(const std::string& model, int64_t context, const Costs& costs) {
@@ -154,12 +155,12 @@ void print_json(const std::string& model, int64_t context, const Costs& costs) {
                                          {"ms", json_number(1e3 * costs.back[n])},
                                          {"ms_window_8", json_number(1e3 * costs.back_short[n])},
                                          {"of_step", json_number(costs.back[n] / costs.rows[1])}}));
-  fmt::print("{}\n", Json::object({{"model", Json::string(model)},
-                                   {"context", Json::integer(context)},
-                                   {"step_without_log_ms", json_number(1e3 * costs.plain)},
-                                   {"verify", std::move(rows)},
-                                   {"take_back", std::move(back)}})
-                         .dump());
+  print_out("{}\n", Json::object({{"model", Json::string(model)},
+                                  {"context", Json::integer(context)},
+                                  {"step_without_log_ms", json_number(1e3 * costs.plain)},
+                                  {"verify", std::move(rows)},
+                                  {"take_back", std::move(back)}})
+                        .dump());
 }
 
 }  // namespace

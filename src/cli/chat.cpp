@@ -68,7 +68,7 @@ class Chat {
   int loop(LineReader& reader) {
     const auto style = stdout_style();
     const std::string prompt = stdin_is_terminal() ? "> " : "",
-                      more = stdin_is_terminal() ? "… " : "";
+                      more = stdin_is_terminal() ? "| " : "";
     while (auto line = reader.read(prompt)) {
       std::string text = std::move(*line);
       while (!text.empty() && text.back() == '\\') {
@@ -87,13 +87,14 @@ class Chat {
       } else {
         ask(text);
       }
+      if (output_is_lost()) return kWorkFailed;
     }
     if (!style.reset.empty()) write_out("\n");
     return kDone;
   }
 
  private:
-  void say(const std::string& message) { fmt::print(stderr, "godwit: {}\n", message); }
+  void say(const std::string& message) { print_err("godwit: {}\n", one_line(message)); }
 
   // False: leave.
   bool command(const std::string& line) {
@@ -102,7 +103,7 @@ class Chat {
     const std::string argument = space == std::string::npos ? "" : trimmed(line.substr(space));
     if (name == "quit" || name == "exit") return false;
     if (name == "help") {
-      fmt::print(stderr, "{}", kHelp);
+      print_err("{}", kHelp);
     } else if (name == "image" || name == "video") {
       attach(name, argument);
     } else if (name == "system") {
@@ -238,8 +239,8 @@ Result<int> chat(const ChatOptions& options) {
   TRY(const auto engine, open_engine(model));
   if (stdin_is_terminal() && stderr_is_terminal()) {
     const auto& info = engine->info();
-    fmt::print(stderr, "{} · {} threads, {} · /help lists the commands\n", info.name, info.threads,
-               info.isa);
+    print_err("{} · {} threads, {} · /help lists the commands\n", info.name, info.threads,
+              info.isa);
   }
   LineReader reader(options.history_file.empty() ? default_history_file() : options.history_file);
   return Chat(*engine, std::move(request), ThinkingDisplay::kDimmed).loop(reader);

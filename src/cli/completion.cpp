@@ -73,7 +73,7 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _godwit "$@"; else compdef 
 }  // namespace
 
 int completion_command(const std::string& shell) {
-  return write_out(shell == "bash" ? kBash : kZsh) ? kDone : kWorkFailed;
+  return write_out(shell == "bash" ? kBash : kZsh) ? kDone : report(output_error());
 }
 
 }  // namespace godwit::cli

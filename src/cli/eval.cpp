@@ -174,12 +174,12 @@ Result<int> perplexity(const EvalOptions& options) {
   for (const double loss : losses) squares += (loss - mean) * (loss - mean);
   const double result = std::exp(mean), error = result * std::sqrt(squares) / n;
   if (options.json) {
-    fmt::print("{}\n", Json::object({{"perplexity", number(result)},
-                                     {"standard_error", number(error)},
-                                     {"tokens", Json::integer(int64_t(losses.size()))}})
-                           .dump());
+    print_out("{}\n", Json::object({{"perplexity", number(result)},
+                                    {"standard_error", number(error)},
+                                    {"tokens", Json::integer(int64_t(losses.size()))}})
+                          .dump());
   } else {
-    fmt::print("perplexity {:.4f} ± {:.4f} over {} tokens\n", result, error, losses.size());
+    print_out("perplexity {:.4f} ± {:.4f} over {} tokens\n", result, error, losses.size());
   }
   return kDone;
 }
@@ -214,18 +214,18 @@ void print_divergence(std::vector<RowComparison> rows, const EvalOptions& option
   }
   const auto quantile = [&](double q) { return rows[int64_t(q * double(n - 1))].divergence; };
   if (options.json) {
-    fmt::print("{}\n", Json::object({{"mean", number(mean)},
-                                     {"median", number(quantile(0.5))},
-                                     {"p99", number(quantile(0.99))},
-                                     {"largest", number(quantile(1))},
-                                     {"same_choice", number(same)},
-                                     {"tokens", Json::integer(n)}})
-                           .dump());
+    print_out("{}\n", Json::object({{"mean", number(mean)},
+                                    {"median", number(quantile(0.5))},
+                                    {"p99", number(quantile(0.99))},
+                                    {"largest", number(quantile(1))},
+                                    {"same_choice", number(same)},
+                                    {"tokens", Json::integer(n)}})
+                          .dump());
   } else {
-    fmt::print(
+    print_out(
         "divergence over {} tokens: mean {:.6f}, median {:.6f}, 99 % {:.5f}, largest {:.4f}\n", n,
         mean, quantile(0.5), quantile(0.99), quantile(1));
-    fmt::print("same likeliest token: {:.2f} %\n", 100 * same);
+    print_out("same likeliest token: {:.2f} %\n", 100 * same);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "checkpoint/json.h"
 #include "cli/session.h"
+#include "cli/terminal.h"
 #include "server/api.h"
 
 namespace godwit::cli {
@@ -45,7 +46,7 @@ void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
                                {"weights", Json::string(info.weight_types)},
                                {"template", Json::string(info.template_name)}})},
        {"memory", server::memory_json(info.memory)}});
-  fmt::print("{}\n", json.dump());
+  print_out("{}\n", json.dump());
 }
 
 std::string million(int64_t n) {
@@ -53,26 +54,26 @@ std::string million(int64_t n) {
 }
 
 void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
-  fmt::print("processor   {}\n", cpu.model.empty() ? "unknown" : cpu.model);
-  fmt::print("            {} cores ({} of the fastest kind), {} logical\n", cpu.physical_cores,
-             cpu.performance_cores, cpu.logical_cpus);
-  fmt::print("kernels     {} (this processor has {})\n", info.isa, isa_list());
-  fmt::print("threads     {} for prompts, {} for decoding, {} for pictures\n", info.threads,
-             info.threads_decode, info.threads_vision);
-  fmt::print("model       {} ({})\n", info.name, info.path);
-  fmt::print("            {} parameters: text {}, vision {}, drafting head {}\n",
-             million(info.parameters), million(info.text_parameters),
-             million(info.vision_parameters), million(info.mtp_parameters));
-  fmt::print("            {} layers ({} of attention), hidden {}{}, weights {}\n", info.layers,
-             info.attention_layers, info.hidden,
-             info.experts ? fmt::format(", {} experts", info.experts) : "", info.weight_types);
-  fmt::print("            template {}{}\n", info.template_name,
-             info.template_note.empty() ? "" : fmt::format(" ({})", info.template_note));
+  print_out("processor   {}\n", cpu.model.empty() ? "unknown" : cpu.model);
+  print_out("            {} cores ({} of the fastest kind), {} logical\n", cpu.physical_cores,
+            cpu.performance_cores, cpu.logical_cpus);
+  print_out("kernels     {} (this processor has {})\n", info.isa, isa_list());
+  print_out("threads     {} for prompts, {} for decoding, {} for pictures\n", info.threads,
+            info.threads_decode, info.threads_vision);
+  print_out("model       {} ({})\n", info.name, info.path);
+  print_out("            {} parameters: text {}, vision {}, drafting head {}\n",
+            million(info.parameters), million(info.text_parameters),
+            million(info.vision_parameters), million(info.mtp_parameters));
+  print_out("            {} layers ({} of attention), hidden {}{}, weights {}\n", info.layers,
+            info.attention_layers, info.hidden,
+            info.experts ? fmt::format(", {} experts", info.experts) : "", info.weight_types);
+  print_out("            template {}{}\n", info.template_name,
+            info.template_note.empty() ? "" : fmt::format(" ({})", info.template_note));
   const auto& m = info.memory;
   const auto row = [](const char* what, size_t bytes) {
-    fmt::print("            {:<22}{:>10.1f} MB\n", what, bytes / 1e6);
+    print_out("            {:<22}{:>10.1f} MB\n", what, bytes / 1e6);
   };
-  fmt::print("memory      for a conversation of {} tokens\n", info.context);
+  print_out("memory      for a conversation of {} tokens\n", info.context);
   row("weights", m.weights);
   row("attention cache", m.kv_pages);
   row("recurrent state", m.recurrent);

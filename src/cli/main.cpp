@@ -1,5 +1,8 @@
 // The command line: every flag of every command is declared here (CLI11's only user); the work is
 // in commands.h.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <csignal>
@@ -36,6 +39,13 @@ const CLI::Validator kSeed(
     },
     "");
 
+// A variable of the shell that is not set must not choose the demonstration model.
+const CLI::Validator kNamed(
+    [](const std::string& text) {
+      return text.empty() ? std::string("expected a name, found none") : std::string();
+    },
+    "");
+
 void add_packed_flag(CLI::App& app, ModelOptions& o) {
   app.add_option("--packed-cache", o.packed_cache_gb,
                  "GB of packed weights kept in ~/.cache/godwit for quick starts; 0: none")
@@ -45,8 +55,10 @@ void add_packed_flag(CLI::App& app, ModelOptions& o) {
 
 void add_model_flags(CLI::App& app, ModelOptions& o) {
   app.add_option("-m,--model", o.model,
-                 "Hugging Face folder or .gguf file; the demonstration model if absent");
-  app.add_option("--mmproj", o.mmproj, "vision file of a .gguf (found beside it if absent)");
+                 "Hugging Face folder or .gguf file; the demonstration model if absent")
+      ->check(kNamed);
+  app.add_option("--mmproj", o.mmproj, "vision file of a .gguf (found beside it if absent)")
+      ->check(kNamed);
   app.add_option("-t,--threads", o.threads, "threads; chosen from the processor if absent")
       ->check(CLI::Range(1, 1024));
   app.add_option("--threads-decode", o.threads_decode, "threads for decoding, if not the same")
@@ -73,7 +85,8 @@ void add_history_flags(CLI::App& app, ModelOptions& o) {
 void add_answer_flags(CLI::App& app, AnswerOptions& o) {
   auto& s = o.sampling;
   app.add_option("--system", o.system, "system message");
-  app.add_option("--tools", o.tools_file, "JSON file with a list of functions that may be called");
+  app.add_option("--tools", o.tools_file, "JSON file with a list of functions that may be called")
+      ->check(kNamed);
   app.add_option("--schema", o.schema_file, "JSON schema that the answer must satisfy");
   app.add_option("--think", o.think,
                  "think first: on, off or auto (as the model's template has it)")
@@ -175,11 +188,13 @@ class Program {
     add_answer_flags(*sub, run_.answer);
     sub->add_option("prompt", run_.prompt, "the question; - or absent: standard input");
     sub->add_option("--image", run_.images, "picture, before the text (may be repeated)")
-        ->allow_extra_args(false);
+        ->allow_extra_args(false)
+        ->check(kNamed);
     sub->add_option(
            "--video", run_.videos,
            "clip, before the text: a file, or a folder of frames in the order of their names")
-        ->allow_extra_args(false);
+        ->allow_extra_args(false)
+        ->check(kNamed);
     sub->add_option("--fps", run_.fps, "rate of a folder's frames")
         ->check(CLI::Range(0.001, 1000.0))
         ->capture_default_str();
@@ -220,8 +235,9 @@ class Program {
         "  godwit bench -m model.gguf --turns               (what a turn of a conversation costs)",
         [this] { return bench_command(bench_); });
     sub->add_option("-m,--model", o.model.model,
-                    "Hugging Face folder or .gguf file; the demonstration model if absent");
-    sub->add_option("--mmproj", o.model.mmproj, "vision file of a .gguf");
+                    "Hugging Face folder or .gguf file; the demonstration model if absent")
+        ->check(kNamed);
+    sub->add_option("--mmproj", o.model.mmproj, "vision file of a .gguf")->check(kNamed);
     sub->add_option("-t,--threads", o.model.threads, "threads; chosen from the processor if absent")
         ->check(CLI::Range(1, 1024));
     sub->add_option("--kv", o.model.kv_type, "type of the attention cache: f32, f16, bf16, q8")
@@ -349,7 +365,8 @@ class Program {
                           int (*work)(const EvalOptions&)) {
       auto* sub = command(*eval, name, what, examples, [this, work] { return work(eval_); });
       sub->add_option("text", o.text, "text file")->required();
-      sub->add_option("-m,--model", o.model, "model; the demonstration model if absent");
+      sub->add_option("-m,--model", o.model, "model; the demonstration model if absent")
+          ->check(kNamed);
       sub->add_option("--context", o.window, "tokens of a window, whose second half is scored")
           ->check(CLI::Range(int64_t{32}, int64_t{1} << 17))
           ->capture_default_str();
@@ -387,7 +404,8 @@ class Program {
     const auto text_verb = [&](const char* name, const char* what, const char* examples,
                                int (*work)(const DebugTextOptions&)) {
       auto* sub = command(*debug, name, what, examples, [this, work] { return work(text_); });
-      sub->add_option("-m,--model", text_.model, "model; the demonstration model if absent");
+      sub->add_option("-m,--model", text_.model, "model; the demonstration model if absent")
+          ->check(kNamed);
       return sub;
     };
     text_verb("tokenize", "JSON strings, one a line, to arrays of token ids",
@@ -413,7 +431,8 @@ class Program {
       sub->add_option("file", media_.file, "the file")->required();
       sub->add_option("--output", media_.output, "safetensors file to write")->required();
       sub->add_option("-m,--model", media_.model,
-                      "model whose limits hold; the demonstration model if absent");
+                      "model whose limits hold; the demonstration model if absent")
+          ->check(kNamed);
       sub->add_option("--min-pixels", media_.min_pixels, "smallest area, instead of the model's")
           ->check(CLI::PositiveNumber);
       sub->add_option("--max-pixels", media_.max_pixels, "largest area, instead of the model's")
@@ -434,8 +453,9 @@ class Program {
                 "  godwit debug tensors -m model.gguf --input prompt.safetensors --output "
                 "tensors.safetensors --generate 16",
                 [this] { return debug_tensors_command(tensors_); });
-    tensors->add_option("-m,--model", tensors_.model, "model; the demonstration model if absent");
-    tensors->add_option("--mmproj", tensors_.mmproj, "vision file of a .gguf");
+    tensors->add_option("-m,--model", tensors_.model, "model; the demonstration model if absent")
+        ->check(kNamed);
+    tensors->add_option("--mmproj", tensors_.mmproj, "vision file of a .gguf")->check(kNamed);
     tensors
         ->add_option("--input", tensors_.input, "safetensors file with input_ids, pixel_values, …")
         ->required();
@@ -484,6 +504,16 @@ Status check_arguments(int argc, char** argv) {
   return {};
 }
 
+// A standard stream that came closed would become the first file that is opened: it gets one that
+// fails as a closed one does.
+void hold_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0) continue;
+    [[maybe_unused]] const int lowest_free =
+        ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 // What is still in buffers, and whether all of it was taken: a full disk is no success.
 int finish_output() {
   std::cout.flush();
@@ -494,7 +524,7 @@ int finish_output() {
 }  // namespace
 
 int report(const Error& error) {
-  fmt::print(stderr, "godwit: {}\n", error.message);
+  print_err("godwit: {}\n", one_line(error.message));
   return error.kind == ErrorKind::kBadInput ? kWrongCall : kWorkFailed;
 }
 
@@ -502,6 +532,7 @@ int report(const Error& error) {
 
 int main(int argc, char** argv) {
   using namespace godwit::cli;
+  hold_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that leaves is noticed where we write
   if (const auto valid = check_arguments(argc, argv); !valid) return report(valid.error());
   const int code = Program().run(argc, argv);

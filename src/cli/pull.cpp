@@ -42,11 +42,11 @@ Result<int> pull(const PullOptions& options) {
   const auto done = checkpoint::download_model(request);
   bar.wipe();
   if (stop) {
-    fmt::print(stderr, "godwit: stopped; the same command goes on from here\n");
+    print_err("godwit: stopped; the same command goes on from here\n");
     return kInterrupted;
   }
   if (!done) return tl::unexpected<Error>(done.error());
-  fmt::print("{}\n", folder);
+  print_out("{}\n", folder);
   return kDone;
 }
 

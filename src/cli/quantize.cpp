@@ -301,7 +301,7 @@ Result<int> quantize(const QuantizeOptions& options) {
   TRY(auto text, model::export_text(files));
   TRY(auto vision, model::export_vision(files));
   for (const std::string& name : text.left_out)
-    fmt::print(stderr, "godwit: {}: not part of the model, left out\n", name);
+    print_err("godwit: {}: not part of the model, left out\n", name);
   TRY(const Plan plan, make_plan(options, config, weights, text.tensors));
 
   TRY(const Isa isa, isa_from_environment());
@@ -311,14 +311,14 @@ Result<int> quantize(const QuantizeOptions& options) {
 
   Quantizer quantizer(plan, importance, pool);
   TRY(const size_t bytes, quantizer.write(std::move(text), options.output));
-  fmt::print("{}: {} {:.2f} GB, {:.2f} bits a weight\n", options.output, plan.recipe.name,
-             bytes / 1e9,
-             8.0 * double(bytes) / double(weights.parameters - weights.vision_parameters));
+  print_out("{}: {} {:.2f} GB, {:.2f} bits a weight\n", options.output, plan.recipe.name,
+            bytes / 1e9,
+            8.0 * double(bytes) / double(weights.parameters - weights.vision_parameters));
   if (vision.tensors.empty()) return kDone;
   const std::string path =
       options.output.substr(0, options.output.size() - 5) + ".mmproj.gguf";  // without ".gguf"
   TRY(const size_t vision_bytes, quantizer.write(std::move(vision), path));
-  fmt::print("{}: {:.2f} GB\n", path, vision_bytes / 1e9);
+  print_out("{}: {:.2f} GB\n", path, vision_bytes / 1e9);
   return kDone;
 }
 

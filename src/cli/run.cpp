@@ -1,6 +1,6 @@
 // godwit run: one answer. Standard output holds the answer only.
 #include <iostream>
-#include <iterator>
+#include <vector>
 
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -8,13 +8,23 @@
 namespace godwit::cli {
 namespace {
 
+// Beyond what any context holds; a pipe that never ends must not take the memory first.
+constexpr size_t kMaxPrompt = size_t{64} << 20;
+
 Result<std::string> prompt_text(const RunOptions& options) {
   if (options.prompt && *options.prompt != "-") return *options.prompt;
   if (!options.prompt && stdin_is_terminal()) {
     if (!options.images.empty() || !options.videos.empty()) return std::string();
     return bad_input("no prompt: give it as an argument, or through a pipe");
   }
-  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::string text;
+  std::vector<char> buffer(size_t{1} << 16);
+  while (std::cin.read(buffer.data(), static_cast<std::streamsize>(buffer.size())),
+         std::cin.gcount() > 0) {
+    text.append(buffer.data(), static_cast<size_t>(std::cin.gcount()));
+    if (text.size() > kMaxPrompt)
+      return bad_input("standard input: expected at most {} bytes, found more", kMaxPrompt);
+  }
   if (!is_utf8(text)) return bad_input("standard input: expected UTF-8 text, found other bytes");
   return text;
 }
@@ -25,8 +35,11 @@ Result<int> run(const RunOptions& options) {
   if (options.raw) {
     if (!options.images.empty() || !options.videos.empty())
       return bad_input("--raw: a raw prompt cannot have pictures or clips");
+    if (!request.messages.empty() || !request.tools.empty())
+      return bad_input(
+          "--raw: a raw prompt brings its own system message and tools; expected neither --system "
+          "nor --tools");
     request.raw_text = text;
-    request.messages.clear();
     request.parse_output = false;
   } else {
     TRY(auto message, user_message(text, options.images, options.videos, options.fps));
@@ -40,10 +53,9 @@ Result<int> run(const RunOptions& options) {
                                      options.answer.show_thinking ? ThinkingDisplay::kDimmed
                                                                   : ThinkingDisplay::kHidden));
   if (options.model.verbose || engine->info().memory.on_disk > 0)
-    fmt::print(stderr, "godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
+    print_err("godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
   if (answer.done.finish == engine::FinishReason::kLength && stderr_is_terminal())
-    fmt::print(stderr, "godwit: the answer was cut at {} tokens\n",
-               answer.done.usage.completion_tokens);
+    print_err("godwit: the answer was cut at {} tokens\n", answer.done.usage.completion_tokens);
   return answer.done.finish == engine::FinishReason::kCancelled ? kInterrupted : kDone;
 }
 

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "cli/session.h"
+#include "cli/terminal.h"
 #include "server/api.h"
 #include "server/server.h"
 
@@ -174,7 +175,7 @@ Result<int> serve(const ServeOptions& options) {
     name = first->name;
   }  // not in use from here on: it may be unloaded like any other
   const SignalWatcher watcher(*server, models);
-  fmt::print(stderr, "godwit: serving {} at {}\n", name, server->address());
+  print_err("godwit: serving {} at {}\n", name, server->address());
   server->run();
   return kDone;
 }

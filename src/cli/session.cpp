@@ -30,7 +30,7 @@ void print_plan(const engine::ModelInfo& info) {
       gigabytes(m.workspace + m.tokenizer + m.other));
   if (m.limit > m.total() + m.total() / 10)
     text += fmt::format("; kept prefixes may make it {}", gigabytes(m.limit));
-  fmt::print(stderr, "godwit: {}: {}\n", info.name, text);
+  print_err("godwit: {}: {}\n", info.name, text);
 }
 
 Result<engine::Thinking> parse_think(const std::string& word) {
@@ -200,8 +200,7 @@ std::string conversations_folder() {
   if (caches.empty()) return {};
   fs::create_directories(folder, error);
   if (!error) fs::permissions(folder, fs::perms::owner_all, error);
-  if (error)
-    fmt::print(stderr, "godwit: {}: {}: nothing is kept on disk\n", folder, error.message());
+  if (error) print_err("godwit: {}: {}: nothing is kept on disk\n", folder, error.message());
   return error ? std::string() : folder;
 }
 

@@ -17,9 +17,15 @@
 namespace godwit::cli {
 namespace {
 
+// A terminal that says that it knows no control sequences is sent none.
+bool is_dumb() {
+  const char* kind = std::getenv("TERM");
+  return kind && std::string_view(kind) == "dumb";
+}
+
 bool colour_wanted() {
   const char* none = std::getenv("NO_COLOR");
-  return !(none && *none);
+  return !(none && *none) && !is_dumb();
 }
 
 int terminal_width() {
@@ -27,6 +33,7 @@ int terminal_width() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+bool output_lost = false;       // write_out failed once
 int interrupt_pipe_write = -1;  // written by the signal handler
 
 void on_sigint(int) {
@@ -35,6 +42,24 @@ void on_sigint(int) {
     [[maybe_unused]] const auto written = ::write(interrupt_pipe_write, "i", 1);
   }
   errno = saved;
+}
+
+// Control characters as \x1b or \u0085, except those `kept`.
+std::string visible(std::string_view text, std::string_view kept) {
+  std::string shown;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 =
+        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (kept.find(text[i]) != kept.npos || (byte >= 0x20 && byte != 0x7f && !c1)) {
+      shown += text[i];
+    } else if (c1) {  // U+0080 … U+009F, as two bytes
+      shown += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
+    } else {
+      shown += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return shown;
 }
 
 }  // namespace
@@ -49,32 +74,30 @@ Style stdout_style() {
 }
 
 std::string printable(std::string_view text) {
-  if (!stdout_is_terminal()) return std::string(text);
-  std::string shown;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (byte == '\n' || byte == '\t' || (byte >= 0x20 && byte != 0x7f && !c1)) {
-      shown += text[i];
-    } else if (c1) {  // U+0080 … U+009F, as two bytes
-      shown += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
-    } else {
-      shown += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return shown;
+  return stdout_is_terminal() ? visible(text, "\n\t") : std::string(text);
 }
+
+std::string one_line(std::string_view message) { return visible(message, ""); }
 
 bool write_out(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
+    if (written < 0 && errno == EAGAIN) {  // whoever shares the stream does not want it to wait
+      pollfd ready{STDOUT_FILENO, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (written <= 0) {
+      output_lost = true;
+      return false;
+    }
     text.remove_prefix(written);
   }
   return true;
 }
+
+bool output_is_lost() { return output_lost; }
 
 Error output_error() {
   return {fmt::format("standard output: cannot write: {}", std::strerror(errno ? errno : EIO)),
@@ -85,19 +108,19 @@ ProgressBar::ProgressBar(std::string label) : label_(std::move(label)) {}
 ProgressBar::~ProgressBar() { wipe(); }
 
 void ProgressBar::show(int64_t done, int64_t total) {
-  if (!stderr_is_terminal() || total <= 0) return;
+  if (!stderr_is_terminal() || is_dumb() || total <= 0) return;
   const int room =
       std::max(10, std::min(40, terminal_width() - static_cast<int>(label_.size()) - 20));
   const int filled = static_cast<int>(room * std::min(done, total) / total);
   const std::string bar = std::string(filled, '=') + std::string(room - filled, ' ');
-  fmt::print(stderr, "\r\x1b[K{} [{}] {}/{}", label_, bar, done, total);
+  print_err("\r\x1b[K{} [{}] {}/{}", label_, bar, done, total);
   std::fflush(stderr);
   drawn_ = true;
 }
 
 void ProgressBar::wipe() {
   if (!drawn_) return;
-  fmt::print(stderr, "\r\x1b[K");
+  print_err("\r\x1b[K");
   std::fflush(stderr);
   drawn_ = false;
 }

@@ -2,6 +2,7 @@
 // that notices a closed pipe.
 #pragma once
 
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,8 +27,26 @@ Style stdout_style();
 // terminal.
 std::string printable(std::string_view text);
 
+// fmt::print, but a stream that takes no more (closed, or its disk full) does not end the program:
+// of standard output main() finds it out at the end, standard error has nobody to be told.
+template <class... Args>
+void print_out(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+template <class... Args>
+void print_err(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+// A message on one line, whatever the names in it: control characters are made visible.
+std::string one_line(std::string_view message);
+
 // Writes and flushes; false when nobody reads any more, or the disk is full (errno tells).
 bool write_out(std::string_view text);
+// It did so once: nothing that follows would be read.
+bool output_is_lost();
 
 // After output failed: the error, in the words of errno.
 Error output_error();
