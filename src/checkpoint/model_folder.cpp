@@ -155,6 +155,16 @@ GgufNames list_gguf(const fs::path& folder) {
   return names;
 }
 
+// Repositories of .gguf files may have the config.json of the model that they were made from.
+bool holds_only_gguf(const fs::path& folder) {
+  bool has_safetensors = false;
+  for_each_entry(folder.string(), [&](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    has_safetensors |= name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+  });
+  return !has_safetensors && !list_gguf(folder).text.empty();
+}
+
 // The vision file beside a text file: of the same name; else the longest name that the text's
 // begins with (or that begins with the text's); else one that names no model ("mmproj-F16.gguf").
 // Of equals the first: bf16, f16, f32.
@@ -212,14 +222,14 @@ Result<ModelFiles> open_model_files(const std::string& model, const std::string&
     if (lower(model).ends_with(".gguf")) return open_gguf(model, mmproj);
     return bad_input("{}: expected {}, found another file", model, kNeeded);
   }
-  if (file_exists(fs::path(model) / "config.json")) {
+  if (file_exists(fs::path(model) / "config.json") && !holds_only_gguf(model)) {
     if (!mmproj.empty())
       return bad_input("{}: a vision file is given, but this folder is no .gguf model", model);
     return open_hugging_face(model);
   }
   const auto found = list_gguf(model);
   if (found.text.size() == 1) return open_gguf(found.text[0].string(), mmproj);
-  return bad_input("{}: expected {}, found a folder without config.json and with {} .gguf models{}",
+  return bad_input("{}: expected {}, found a folder without safetensors and with {} .gguf models{}",
                    model, kNeeded, found.text.size(),
                    found.text.empty() ? "" : " (name one of them)");
 }

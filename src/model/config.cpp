@@ -513,10 +513,14 @@ void extend_context(TextConfig& text) {
     text.max_context = static_cast<int64_t>(reach);
 }
 
-void check_vision(const VisionConfig& vision, const TextConfig& text, Faults& faults) {
+// `where`: the file of its own that it comes from, if it has one.
+void check_vision(const VisionConfig& vision, const TextConfig& text, std::string_view where,
+                  Faults& faults) {
   const auto in_range = [&](std::string_view name, int64_t value, int64_t low, int64_t high) {
-    faults.expect(value >= low && value <= high,
-                  fmt::format("vision {}: expected {} … {}, found {}", name, low, high, value));
+    faults.expect(
+        value >= low && value <= high,
+        fmt::format("{}vision {}: expected {}, found {}", where, name,
+                    low < high ? fmt::format("{} … {}", low, high) : std::to_string(low), value));
   };
   in_range("depth", vision.depth, 1, kMaxLayers);
   in_range("hidden_size", vision.hidden_size, 4, kMaxHidden);
@@ -552,7 +556,8 @@ Result<ModelConfig> read_config(const checkpoint::ModelFiles& files) {
   if (faults.text.empty()) {
     extend_context(config.text);
     check_text(config.text, faults);
-    if (config.vision) check_vision(*config.vision, config.text, faults);
+    const std::string where = files.mmproj ? files.mmproj->description() + ": " : std::string();
+    if (config.vision) check_vision(*config.vision, config.text, where, faults);
   }
   if (!faults.text.empty()) {
     return bad_input("{}{}: {}", files.path, files.is_gguf ? "" : "/config.json", faults.text);

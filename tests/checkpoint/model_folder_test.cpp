@@ -42,6 +42,18 @@ TEST(GgufFolder, NamesThatOnlyLookSplit) {
   EXPECT_THAT(error_of(folder.path()), HasSubstr("with 0 .gguf models"));
 }
 
+// A repository of GGUF files that has the configuration too.
+TEST(GgufFolder, WithAConfigJson) {
+  const Folder folder;
+  folder.put("config.json", R"({"model_type":"x"})");
+  put_gguf(folder / "a.gguf", "qwen35");
+  const auto files = open_model_files(folder.path());
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_TRUE(files->is_gguf);
+  put_gguf(folder / "b.gguf", "qwen35");
+  EXPECT_THAT(error_of(folder.path()), HasSubstr("2 .gguf models (name one of them)"));
+}
+
 class HuggingFace : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -113,7 +125,7 @@ TEST_F(HuggingFace, Faults) {
 
 TEST(GgufModel, FileFolderAndVisionPart) {
   const Folder folder;
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("without config.json and with 0 .gguf models"));
+  EXPECT_THAT(error_of(folder.path()), HasSubstr("without safetensors and with 0 .gguf models"));
   put_gguf(folder / "m-Q4_K_M.gguf", "qwen35");
   for (const auto& path : {folder.path(), folder / "m-Q4_K_M.gguf"}) {
     const auto files = open_model_files(path);
