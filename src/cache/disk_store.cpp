@@ -108,15 +108,9 @@ std::optional<RecordFacts> DiskStore::read_start(const std::string& path, Record
 Status DiskStore::scan() {
   const std::string ours = hex(options_.fingerprint);
   size_t total = 0;
+  remove_stale(options_.folder, std::string(kEnding) + ".", kStaleAfter);
   const auto read = for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
     const std::string path = entry.path().string(), name = entry.path().filename().string();
-    if (name.find(std::string(kEnding) + ".") != std::string::npos) {  // never got its name
-      std::error_code error;
-      const auto written = fs::last_write_time(entry.path(), error);
-      if (!error && fs::file_time_type::clock::now() - written > kStaleAfter)
-        fs::remove(entry.path(), error);
-      return;
-    }
     if (!name.ends_with(kEnding)) return;
     std::error_code gone;
     const auto size = entry.file_size(gone);
@@ -266,36 +260,13 @@ Status DiskStore::write(const Record& record) {
 
 // Removes files that were used longest ago until the folder is within its limit.
 void DiskStore::make_room() {
-  struct Item {
-    fs::file_time_type time;
-    size_t size;
-    fs::path path;
-  };
-  std::vector<Item> items;
-  size_t total = 0;
-  std::error_code error;
-  for_each_entry(options_.folder, [&](const fs::directory_entry& entry) {
-    if (!entry.path().filename().string().ends_with(kEnding)) return;
-    const auto size = static_cast<size_t>(entry.file_size(error));
-    const auto time = entry.last_write_time(error);
-    if (error) return;
-    items.push_back({time, size, entry.path()});
-    total += size;
-  });
-  bytes_ = total;
-  if (total <= options_.max_bytes) return;
-  std::sort(items.begin(), items.end(),
-            [](const Item& a, const Item& b) { return a.time < b.time; });
-  std::set<std::string> removed;
-  for (const Item& item : items) {
-    if (total <= options_.max_bytes) break;
-    if (fs::remove(item.path, error)) removed.insert(item.path.string());
-    total -= item.size;
-  }
-  bytes_ = total;
+  std::vector<KeptFile> files = files_by_use(options_.folder, kEnding);
+  const auto removed = remove_first(files, options_.max_bytes);
+  bytes_ = total_bytes(files);
+  if (removed.empty()) return;
+  const std::set<std::string_view> gone(removed.begin(), removed.end());
   const std::lock_guard lock(mutex_);
-  std::erase_if(records_,
-                [&](const auto& record) { return removed.contains(path_of(record.first)); });
+  std::erase_if(records_, [&](const auto& record) { return gone.contains(path_of(record.first)); });
 }
 
 void DiskStore::flush() {

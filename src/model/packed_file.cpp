@@ -140,40 +140,18 @@ Status make_packed_room(const std::string& folder, size_t bytes, size_t limit) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return failed("{}: {}", folder, error.message());
-  struct Kept {
-    fs::path path;
-    size_t size;
-    fs::file_time_type used;
-  };
-  std::vector<Kept> kept;
-  size_t all = 0;
-  const auto now = fs::file_time_type::clock::now();
-  for_each_entry(folder, [&](const fs::directory_entry& item) {
-    std::error_code gone;
-    Kept file{item.path(), item.file_size(gone), item.last_write_time(gone)};
-    if (gone) return;
-    const bool is_left = file.path.filename().string().find(".packed.") != std::string::npos;
-    if (is_left && now - file.used > std::chrono::hours(24)) fs::remove(file.path, gone);
-    if (file.path.extension() != ".packed") return;
-    all += file.size;
-    kept.push_back(std::move(file));
-  });
-  std::sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.used < b.used; });
+  remove_stale(folder, ".packed.", std::chrono::hours(24));  // of programs that died
+  std::vector<KeptFile> kept = files_by_use(folder, ".packed");
+  const uint64_t all = total_bytes(kept);
   // What all files may take, so that a tenth of the disk stays free.
   auto allowed = static_cast<int64_t>(limit);
   if (const fs::space_info space = fs::space(folder, error); !error)
     allowed = std::min(allowed, static_cast<int64_t>(all + space.available) -
                                     static_cast<int64_t>(space.capacity / 10));
-  const auto fits_beside = [&](size_t others) {
-    return static_cast<int64_t>(others + bytes) <= allowed;
-  };
   // Where not even an empty folder has the room, nobody's file goes.
-  for (auto oldest = kept.begin(); fits_beside(0) && !fits_beside(all) && oldest != kept.end();
-       ++oldest) {
-    std::error_code gone;
-    if (fs::remove(oldest->path, gone)) all -= oldest->size;
-  }
-  if (!fits_beside(all))
+  const int64_t for_others = allowed - static_cast<int64_t>(bytes);
+  if (for_others >= 0) remove_first(kept, static_cast<uint64_t>(for_others));
+  if (static_cast<int64_t>(total_bytes(kept)) > for_others)
     return failed("{}: the disk has too little room for {} MB", folder, bytes >> 20);
   return {};
 }
