@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace godwit {
@@ -26,6 +28,31 @@ bool File::read(void* data, size_t size, uint64_t offset) const {
   return true;
 }
 
+bool File::read(std::span<const std::span<std::byte>> parts, uint64_t offset) const {
+  constexpr size_t kAtOnce = 64;  // the system's limit is 1,024
+  for (size_t done = 0; !parts.empty();) {
+    iovec rest[kAtOnce];
+    const size_t count = std::min(parts.size(), kAtOnce);
+    size_t wanted = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const auto part = parts[i].subspan(i == 0 ? done : 0);
+      rest[i] = {part.data(), part.size()};
+      wanted += part.size();
+    }
+    ssize_t n =
+        wanted == 0 ? 0 : ::preadv(fd_, rest, static_cast<int>(count), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 || (n == 0 && wanted > 0)) return false;
+    offset += static_cast<uint64_t>(n);
+    done += static_cast<size_t>(n);
+    while (!parts.empty() && done >= parts[0].size()) {
+      done -= parts[0].size();
+      parts = parts.subspan(1);
+    }
+  }
+  return true;
+}
+
 bool File::write(const void* data, size_t size) const {
   const auto* from = static_cast<const char*>(data);
   while (size > 0) {
@@ -33,6 +60,17 @@ bool File::write(const void* data, size_t size) const {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     from += n, size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+bool File::write_at(const void* data, size_t size, uint64_t offset) const {
+  const auto* from = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t n = ::pwrite(fd_, from, size, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    from += n, offset += static_cast<uint64_t>(n), size -= static_cast<size_t>(n);
   }
   return true;
 }

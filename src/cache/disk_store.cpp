@@ -19,9 +19,10 @@ namespace godwit::cache {
 namespace fs = std::filesystem;
 
 constexpr char kMagic[8] = {'g', 'o', 'd', 'w', 'i', 't', '\r', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr const char* kEnding = ".godwit";
 constexpr size_t kMaxHead = size_t{16} << 20;
+constexpr size_t kPiece = size_t{256} << 10;         // summed while it is near
 constexpr auto kStaleAfter = std::chrono::hours(1);  // an unfinished file of a program that died
 
 struct DiskStore::Header {
@@ -49,6 +50,50 @@ struct DiskStore::Header {
 namespace {
 
 std::string hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+using Parts = std::vector<std::span<std::byte>>;
+
+size_t bytes_of(const Parts& parts) {
+  size_t bytes = 0;
+  for (const auto part : parts) bytes += part.size();
+  return bytes;
+}
+
+// Of kPiece bytes each, the last of what is left.
+std::vector<Parts> cut_into_pieces(const Parts& parts) {
+  std::vector<Parts> pieces;
+  size_t room = 0;  // in the last of them
+  for (auto part : parts) {
+    while (!part.empty()) {
+      if (room == 0) {
+        pieces.emplace_back();
+        room = kPiece;
+      }
+      const size_t n = std::min(room, part.size());
+      pieces.back().push_back(part.first(n));
+      part = part.subspan(n);
+      room -= n;
+    }
+  }
+  return pieces;
+}
+
+// Of a body or tail, from its pieces' sums.
+Hash128 sum_of(std::span<const Hash128> pieces) {
+  return hash_bytes(pieces.data(), pieces.size_bytes());
+}
+
+// In pieces: each is summed while it is near, and others get the core between two of them.
+bool write_section(const File& file, const Bytes& section, Hash128& sum) {
+  std::vector<Hash128> sums;
+  for (size_t at = 0; at < section.size(); at += kPiece) {
+    const size_t n = std::min(kPiece, section.size() - at);
+    sums.push_back(hash_bytes(section.data() + at, n));
+    if (!file.write(section.data() + at, n)) return false;
+  }
+  sum = sum_of(sums);
+  return true;
+}
+
 size_t bytes_of(const Record& record) {
   return record.facts.head.size() + record.body.size() + record.tail.size();
 }
@@ -158,29 +203,91 @@ std::shared_ptr<const RecordFacts> DiskStore::find(RecordKind kind, const Hash12
   return found == records_.end() ? nullptr : found->second;
 }
 
-std::optional<Bytes> DiskStore::read_section(const Key& key, int section) {
-  const std::string path = path_of(key);
-  const File file(path, O_RDONLY);
-  Header header{};
-  if (file && file.read(&header, sizeof header, 0) && header.is_whole() &&
-      header.key == key.second && file.size() == header.offset(3)) {
-    Bytes bytes(header.sizes[section]);
-    if (file.read(bytes.data(), bytes.size(), header.offset(section)) &&
-        hash_bytes(bytes.data(), bytes.size()) == header.sums[section]) {
-      return bytes;
+struct DiskStore::Open {
+  std::unique_ptr<File> file;
+  Header header;
+};
+
+std::optional<DiskStore::Open> DiskStore::open_record(const Key& key) const {
+  Open open{std::make_unique<File>(path_of(key), O_RDONLY), {}};
+  const File& file = *open.file;
+  if (file && file.read(&open.header, sizeof open.header, 0) && open.header.is_whole() &&
+      open.header.key == key.second && file.size() == open.header.offset(3))
+    return open;
+  return std::nullopt;
+}
+
+bool DiskStore::read(std::span<const Reading> readings, ComputePool* pool) {
+  struct Piece {
+    size_t reading, index;
+    uint64_t offset;  // in the file
+    Parts parts;
+  };
+  std::vector<Open> files;
+  std::vector<Piece> pieces;  // in the order in which the disk is to be read
+  std::vector<std::vector<Hash128>> sums;
+  for (const Reading& wanted : readings) {
+    auto file = open_record({wanted.kind, wanted.key});
+    const uint64_t size = file ? file->header.sizes[wanted.section] : 0;
+    if (!file || size != bytes_of(wanted.parts)) {
+      drop_damaged({wanted.kind, wanted.key});
+      return false;
     }
+    const uint64_t begin = file->header.offset(wanted.section);
+    std::vector<Parts> cut = cut_into_pieces(wanted.parts);
+    for (size_t i = 0; i < cut.size(); ++i)
+      pieces.push_back({files.size(), i, begin + i * kPiece, std::move(cut[i])});
+    sums.emplace_back(cut.size());
+    files.push_back(std::move(*file));
   }
-  log_warn("cache: {} is gone or damaged: passed over", path);
+  // In order, whoever is free: the disk sees one stream. (Asking it for pieces ahead breaks the
+  // system's own reading ahead, in large pages: twice the time.)
+  std::atomic<size_t> next = 0;
+  const auto read_next = [&](int64_t, int) {
+    const size_t at = next++;
+    const Piece& piece = pieces[at];
+    // Unread, the sum will differ.
+    if (files[piece.reading].file->read(piece.parts, piece.offset))
+      sums[piece.reading][piece.index] = hash_parts(piece.parts);
+  };
+  const auto count = static_cast<int64_t>(pieces.size());
+  if (pool) {
+    pool->parallel_for(count, read_next);
+  } else {
+    for (int64_t i = 0; i < count; ++i) read_next(i, 0);
+  }
+  bool whole = true;
+  for (size_t r = 0; r < readings.size(); ++r) {
+    if (sum_of(sums[r]) == files[r].header.sums[readings[r].section]) continue;
+    drop_damaged({readings[r].kind, readings[r].key});
+    whole = false;
+  }
+  return whole;
+}
+
+void DiskStore::drop_damaged(const Key& key) {
+  log_warn("cache: {} is gone or damaged: passed over", path_of(key));
+  forget(key.first, key.second);
+}
+
+void DiskStore::forget(RecordKind kind, const Hash128& key) {
   const std::lock_guard lock(mutex_);
-  records_.erase(key);
+  records_.erase({kind, key});
+}
+
+std::optional<Bytes> DiskStore::read_section(const Key& key, Reading::Section section) {
+  const auto file = open_record(key);
+  Bytes bytes(file ? file->header.sizes[section] : 0);
+  const Reading wanted{key.first, key.second, section, {bytes.span()}};
+  if (read({&wanted, 1}, nullptr)) return bytes;
   return std::nullopt;
 }
 
 std::optional<Bytes> DiskStore::read_body(RecordKind kind, const Hash128& key) {
-  return read_section({kind, key}, 1);
+  return read_section({kind, key}, Reading::kBody);
 }
 std::optional<Bytes> DiskStore::read_tail(RecordKind kind, const Hash128& key) {
-  return read_section({kind, key}, 2);
+  return read_section({kind, key}, Reading::kTail);
 }
 
 void DiskStore::used(RecordKind kind, const Hash128& key) {
@@ -236,11 +343,9 @@ Status DiskStore::write(const Record& record) {
   header.parent = record.facts.parent;
   header.position = record.facts.position;
   header.parent_position = record.facts.parent_position;
-  for (int i = 0; i < 3; ++i) {
-    header.sizes[i] = sections[i]->size();
-    header.sums[i] = hash_bytes(sections[i]->data(), sections[i]->size());
-  }
-  header.header_sum = header.sum();
+  const Bytes& head = record.facts.head;
+  header.sums[0] = hash_bytes(head.data(), head.size());
+  for (int i = 0; i < 3; ++i) header.sizes[i] = sections[i]->size();
 
   const std::string path = path_of({record.kind, record.key});
   // Another program, or another model of this one, may be writing the same record.
@@ -248,9 +353,10 @@ Status DiskStore::write(const Record& record) {
   bool whole = false;
   {
     const File file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
-    whole = file && file.write(&header, sizeof header);
-    for (const Bytes* section : sections)
-      whole = whole && file.write(section->data(), section->size());
+    whole = file && file.write(&header, sizeof header) && file.write(head.data(), head.size());
+    for (int i = 1; i < 3 && whole; ++i) whole = write_section(file, *sections[i], header.sums[i]);
+    header.header_sum = header.sum();
+    whole = whole && file.write_at(&header, sizeof header, 0);
   }
   if (whole && ::rename(unfinished.c_str(), path.c_str()) == 0) return {};
   const int reason = errno;

@@ -2,7 +2,8 @@
 // remembered turns.
 //
 //   FOLDER/<fingerprint>-<kind>-<key>.godwit
-//       header | head | body | tail, each with a checksum (XXH3, 128 bits)
+//       header | head | body | tail, each with a checksum (XXH3, 128 bits); of body and tail it is
+//       the hash of the hashes of their pieces, so that threads can read and sum pieces apart
 //
 // The fingerprint says what the bytes mean: format, model, numbers' types. Files are written behind
 // by a thread, under another name first, so a file that has its name is whole unless the disk lost
@@ -23,6 +24,7 @@
 #include <string>
 #include <thread>
 
+#include "base/compute_pool.h"
 #include "base/result.h"
 #include "cache/hash.h"
 #include "tensor/view.h"
@@ -46,6 +48,15 @@ struct Record {
   Bytes body, tail;
 };
 
+// A body or tail that is wanted, and where: in memory that may lie in parts, in its order, of
+// exactly its size.
+struct Reading {
+  RecordKind kind;
+  Hash128 key;
+  enum Section { kBody = 1, kTail = 2 } section;
+  std::vector<std::span<std::byte>> parts;
+};
+
 class DiskStore {
  public:
   struct Options {
@@ -63,10 +74,14 @@ class DiskStore {
   bool contains(RecordKind kind, const Hash128& key) const;  // also if it is on its way
   // What is known of a record on disk; null if there is none. Stays valid while the store lives.
   std::shared_ptr<const RecordFacts> find(RecordKind kind, const Hash128& key) const;
+  // Fills all of them, on the pool's threads (null: on the caller's). False if a file is gone,
+  // damaged or of another size (then it is forgotten); what was filled is of no use.
+  bool read(std::span<const Reading> readings, ComputePool* pool);
   // Nothing if the file is gone or damaged (then it is forgotten).
   std::optional<Bytes> read_body(RecordKind kind, const Hash128& key);
   std::optional<Bytes> read_tail(RecordKind kind, const Hash128& key);
-  void used(RecordKind kind, const Hash128& key);  // now: it goes later
+  void used(RecordKind kind, const Hash128& key);    // now: it goes later
+  void forget(RecordKind kind, const Hash128& key);  // until the next start
   void for_each(RecordKind kind,
                 const std::function<void(const Hash128&, const RecordFacts&)>& visit) const;
 
@@ -81,7 +96,10 @@ class DiskStore {
   Status scan();
   std::optional<RecordFacts> read_start(const std::string& path, RecordKind& kind,
                                         Hash128& key) const;
-  std::optional<Bytes> read_section(const Key& key, int section);
+  struct Open;
+  std::optional<Open> open_record(const Key& key) const;
+  std::optional<Bytes> read_section(const Key& key, Reading::Section section);
+  void drop_damaged(const Key& key);
   std::string path_of(const Key& key) const;
   void write_loop();
   Status write(const Record& record);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace godwit::cache {
@@ -15,5 +16,7 @@ struct Hash128 {
 
 Hash128 hash_bytes(std::string_view bytes);
 Hash128 hash_bytes(const void* data, size_t size);
+// Of the bytes one after the other.
+Hash128 hash_parts(std::span<const std::span<std::byte>> parts);
 
 }  // namespace godwit::cache

@@ -14,29 +14,15 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 32);
 }
 
-// Calls copy(offset in the body's rows, address in a page, bytes) for every run of rows of
-// positions [first, last).
-template <class Copy>
-void for_rows(const CacheGeometry& g, const PagePool& pool, std::span<const PageId> pages,
-              int64_t first, int64_t last, const Copy& copy) {
+// Calls run(address, bytes) for the rows of positions [first, last) of page `page`, in the order
+// in which a record has them.
+template <class Run>
+void for_runs(const CacheGeometry& g, std::byte* page, int64_t first, int64_t last,
+              const Run& run) {
+  if (last - first == g.page_tokens) return run(page, g.page_bytes());
   const size_t row = g.row_bytes();
-  const auto positions = static_cast<size_t>(last - first);
-  for (int64_t at = first; at < last;) {
-    const int64_t page = at / g.page_tokens, in_page = at % g.page_tokens;
-    const int64_t count = std::min<int64_t>(g.page_tokens - in_page, last - at);
-    std::byte* data = pool.data(pages[page]);
-    for (int half = 0; half < 2 * g.attention_layers; ++half) {
-      for (int head = 0; head < g.kv_heads; ++head) {
-        const size_t run =
-            (static_cast<size_t>(half) * g.kv_heads + head) * positions + (at - first);
-        copy(run * row,
-             data + half * g.half_bytes() +
-                 (static_cast<size_t>(head) * g.page_tokens + in_page) * row,
-             count * row);
-      }
-    }
-    at += count;
-  }
+  for (int rows = 0; rows < 2 * g.attention_layers * g.kv_heads; ++rows)
+    run(page + (static_cast<size_t>(rows) * g.page_tokens + first) * row, (last - first) * row);
 }
 
 }  // namespace
@@ -50,75 +36,85 @@ std::vector<Hash128> chain_hashes(std::span<const Key> keys) {
   return hashes;
 }
 
-size_t PrefixFiles::body_bytes(int64_t positions) const {
-  return static_cast<size_t>(positions) *
-         (sizeof(Key) +
-          geometry_.row_bytes() * geometry_.kv_heads * 2 * geometry_.attention_layers);
+size_t PrefixFiles::position_bytes() const {
+  return geometry_.row_bytes() * geometry_.kv_heads * 2 * geometry_.attention_layers;
 }
 
-Bytes PrefixFiles::pack(std::span<const Key> keys, std::span<const PageId> pages, int64_t first,
-                        int64_t last) const {
-  Bytes body(body_bytes(last - first));
-  std::memcpy(body.data(), keys.data() + first, (last - first) * sizeof(Key));
-  std::byte* rows = body.data() + (last - first) * sizeof(Key);
-  for_rows(geometry_, pool_, pages, first, last,
-           [&](size_t offset, const std::byte* in_page, size_t bytes) {
-             std::memcpy(rows + offset, in_page, bytes);
-           });
-  return body;
-}
-
-// Rows below `from` are there already (and may be shared: they are not written).
-bool PrefixFiles::unpack(const Bytes& body, std::span<const Key> keys,
-                         std::span<const PageId> pages, int64_t first, int64_t last, int64_t from) {
-  if (body.size() != body_bytes(last - first)) return false;
-  if (std::memcmp(body.data(), keys.data() + first, (last - first) * sizeof(Key)) != 0)
-    return false;  // hashes that collide
-  const std::byte* rows = body.data() + (last - first) * sizeof(Key);
-  const size_t row = geometry_.row_bytes();
-  const auto positions = static_cast<size_t>(last - first);
-  const int64_t begin = std::max(first, from);
-  if (begin >= last) return true;
-  // Runs from `begin` on, at their places among all rows of the record.
-  for_rows(geometry_, pool_, pages, begin, last,
-           [&](size_t offset, std::byte* in_page, size_t bytes) {
-             const size_t run = offset / row / static_cast<size_t>(last - begin),
-                          within = offset / row % static_cast<size_t>(last - begin);
-             std::memcpy(in_page, rows + (run * positions + within + (begin - first)) * row, bytes);
-           });
-  return true;
-}
-
-size_t PrefixFiles::spill(std::span<const Key> keys, std::span<const int64_t> positions,
-                          size_t from) {
-  const auto hashes = chain_hashes(keys);
-  Hash128 parent;
-  int64_t parent_position = 0;
-  for (size_t i = 0; i < positions.size(); ++i) {
-    const int64_t position = positions[i];
-    const Hash128& key = hashes[position];
-    if (position <= parent_position) continue;
+// The next record that is wanted and can be had. False: there is none.
+bool PrefixFiles::begin_record(Spill& spill) const {
+  for (; spill.next < spill.positions.size(); ++spill.next) {
+    const int64_t position = spill.positions[spill.next], first = spill.parent_position;
+    if (position <= first) continue;
+    const Hash128& key = spill.hashes[position];
     if (store_.contains(RecordKind::kPrefix, key)) {
-      parent = key;
-      parent_position = position;
+      spill.parent = key;
+      spill.parent_position = position;
       continue;
     }
-    std::vector<PageId> pages;
-    Snapshot snapshot;
-    if (i < from || !tree_.get(keys.first(position), pages, snapshot)) continue;
-    Record record{RecordKind::kPrefix, key, {parent, position, parent_position, {}}, {}, {}};
-    record.body = pack(keys, pages, parent_position, position);
-    record.tail = Bytes(block_floats(geometry_) * sizeof(float));
-    size_t at = 0;
-    for (PageId page : snapshot.pages) {
-      const size_t n = std::min(record.tail.size() - at, pool_.page_bytes());
-      std::memcpy(record.tail.data() + at, pool_.data(page), n);
-      at += n;
-    }
-    store_.put(std::move(record));
-    return i + 1;
+    if (!tree_.has_snapshot(std::span(spill.keys).first(position))) continue;
+    const auto count = static_cast<size_t>(position - first);
+    spill.packed = 0;
+    spill.record.emplace(Record{RecordKind::kPrefix,
+                                key,
+                                {spill.parent, position, first, {}},
+                                Bytes(count * (sizeof(Key) + position_bytes())),
+                                Bytes(block_floats(geometry_) * sizeof(float))});
+    std::memcpy(spill.record->body.data(), spill.keys.data() + first, count * sizeof(Key));
+    return true;
   }
-  return positions.size();
+  return false;
+}
+
+// Pages of the body come first, then those of the snapshot.
+void PrefixFiles::pack_page(Spill& spill, std::span<const PageId> pages,
+                            const Snapshot& snapshot) const {
+  Record& record = *spill.record;
+  const int64_t size = geometry_.page_tokens, first = record.facts.parent_position,
+                last = record.facts.position, page = first / size + spill.packed;
+  if (page < static_cast<int64_t>(pages.size())) {
+    const int64_t begin = std::max(first, page * size), end = std::min(last, (page + 1) * size);
+    std::byte* to =
+        record.body.data() + (last - first) * sizeof(Key) + (begin - first) * position_bytes();
+    for_runs(geometry_, pool_.data(pages[page]), begin - page * size, end - page * size,
+             [&](const std::byte* rows, size_t bytes) {
+               std::memcpy(to, rows, bytes);
+               to += bytes;
+             });
+  } else {
+    const auto i = static_cast<size_t>(page) - pages.size();
+    const size_t at = i * pool_.page_bytes();
+    std::memcpy(record.tail.data() + at, pool_.data(snapshot.pages[i]),
+                std::min(record.tail.size() - at, pool_.page_bytes()));
+  }
+  ++spill.packed;
+}
+
+bool PrefixFiles::spill_page(Spill& spill) {
+  if (spill.hashes.empty()) spill.hashes = chain_hashes(spill.keys);
+  if (!spill.record && !begin_record(spill)) return false;
+  const int64_t position = spill.record->facts.position;
+  std::vector<PageId> pages;
+  Snapshot snapshot;
+  bool is_over = !tree_.get(std::span(spill.keys).first(position), pages, snapshot);
+  if (!is_over) {
+    pack_page(spill, pages, snapshot);
+    const int64_t before = spill.record->facts.parent_position / geometry_.page_tokens,
+                  all = static_cast<int64_t>(pages.size() + snapshot.pages.size()) - before;
+    is_over = spill.packed == all;
+    if (is_over) {
+      const Hash128 key = spill.record->key;
+      store_.put(std::move(*spill.record));
+      if (store_.contains(RecordKind::kPrefix, key)) {
+        spill.parent = key;
+        spill.parent_position = position;
+      }
+    }
+  }
+  if (is_over) {
+    spill.record.reset();
+    ++spill.next;
+  }
+  return spill.next < spill.positions.size();
 }
 
 std::vector<PrefixFiles::Link> PrefixFiles::longest_chain(const std::vector<Hash128>& hashes,
@@ -148,21 +144,43 @@ std::vector<PrefixFiles::Link> PrefixFiles::longest_chain(const std::vector<Hash
 }
 
 bool PrefixFiles::fill(const std::vector<Link>& chain, std::span<const Key> keys,
-                       std::span<const PageId> pages, int64_t from, Snapshot& snapshot) {
+                       std::span<const PageId> pages, int64_t known, int64_t fresh,
+                       const Snapshot& snapshot) {
+  const int64_t size = geometry_.page_tokens;
+  std::vector<Reading> readings;
+  std::vector<const Link*> links;
+  std::vector<std::vector<Key>> found;  // keys of each
+  Bytes unused;                         // rows of pages that are there, read for their record's sum
   for (const Link& link : chain) {
-    if (link.facts->position <= from) continue;
-    const auto body = store_.read_body(RecordKind::kPrefix, link.key);
-    if (!body ||
-        !unpack(*body, keys, pages, link.facts->parent_position, link.facts->position, from))
-      return false;
+    const int64_t first = link.facts->parent_position, last = link.facts->position;
+    if (last <= known) continue;
+    links.push_back(&link);
+    std::vector<Key>& its_keys = found.emplace_back(last - first);
+    std::vector<std::span<std::byte>> parts = {std::as_writable_bytes(std::span(its_keys))};
+    if (first < fresh * size) {  // of the first of these records only
+      unused = Bytes((fresh * size - first) * position_bytes());
+      parts.push_back(unused.span());
+    }
+    for (int64_t page = std::max(fresh, first / size); page * size < last; ++page) {
+      for_runs(geometry_, pool_.data(pages[page]), std::max(first - page * size, int64_t{0}),
+               std::min(last - page * size, size),
+               [&](std::byte* rows, size_t bytes) { parts.emplace_back(rows, bytes); });
+    }
+    readings.push_back({RecordKind::kPrefix, link.key, Reading::kBody, std::move(parts)});
   }
-  const auto tail = store_.read_tail(RecordKind::kPrefix, chain.back().key);
-  if (!tail || tail->size() != block_floats(geometry_) * sizeof(float)) return false;
-  size_t at = 0;
+  Reading tail{RecordKind::kPrefix, chain.back().key, Reading::kTail, {}};
+  size_t left = block_floats(geometry_) * sizeof(float);
   for (PageId page : snapshot.pages) {
-    const size_t n = std::min(tail->size() - at, pool_.page_bytes());
-    std::memcpy(pool_.data(page), tail->data() + at, n);
-    at += n;
+    tail.parts.emplace_back(pool_.data(page), std::min(left, pool_.page_bytes()));
+    left -= tail.parts.back().size();
+  }
+  readings.push_back(std::move(tail));
+  if (!store_.read(readings, &compute_)) return false;
+  for (size_t i = 0; i < links.size(); ++i) {
+    const auto wanted = keys.subspan(links[i]->facts->parent_position);
+    if (std::equal(found[i].begin(), found[i].end(), wanted.begin())) continue;
+    store_.forget(RecordKind::kPrefix, links[i]->key);  // hashes that collide
+    return false;
   }
   return true;
 }
@@ -195,7 +213,7 @@ bool PrefixFiles::bring(const std::vector<Link>& chain, std::span<const Key> key
     for (int64_t p = 0; p < states; ++p) snapshot.pages.push_back(pool_.allocate());
     if (known % size != 0)
       std::memcpy(pool_.data(pages[full]), pool_.data(known_pages[full]), pool_.page_bytes());
-    done = fill(chain, keys, pages, known, snapshot);
+    done = fill(chain, keys, pages, known, full, snapshot);
     if (done) {
       tree_.insert(keys.first(position), pages, std::move(snapshot));
       for (auto link = chain.rbegin(); link != chain.rend(); ++link)

@@ -5,14 +5,17 @@
 //
 //   (start) ◄── [system block | state] ◄── [first turn | state] ◄── [second turn | state]
 //
-//   body   keys [positions] u64 | rows, layer by layer, keys then values, head by head:
-//          [positions, head_dim]
+//   body   keys [positions] u64 | page after page, of each the rows of these positions: layer by
+//          layer, keys then values, head by head: [positions of the page, head_dim]
 //   tail   the recurrent block
 //
-// Its key is a hash of all keys from the start. To go on from a record, the bodies of its whole
-// chain are read, and one tail.
+// So a whole page lies in the file as it lies in the pool. Its key is a hash of all keys from the
+// start. To go on from a record, the bodies of its whole chain are read, and one tail, straight
+// into pages. It is packed for the way out a page at a time, so that a request that comes meanwhile
+// need not wait.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,12 +29,27 @@ std::vector<Hash128> chain_hashes(std::span<const Key> keys);
 
 class PrefixFiles {
  public:
-  PrefixFiles(const CacheGeometry& geometry, PagePool& pool, PrefixTree& tree, DiskStore& store)
-      : geometry_(geometry), pool_(pool), tree_(tree), store_(store) {}
+  // The snapshots of a conversation that are to be kept on disk, and how far that is.
+  struct Spill {
+    std::vector<Key> keys;
+    std::vector<int64_t> positions;  // rising
 
-  // Writes the next of the snapshots that the tree has at these rising positions, beginning with
-  // positions[from], if it is not on disk. The index to go on from; positions.size(): all is done.
-  size_t spill(std::span<const Key> keys, std::span<const int64_t> positions, size_t from);
+    size_t next = 0;  // of them
+    std::vector<Hash128> hashes;
+    Hash128 parent;  // what the next record goes on from
+    int64_t parent_position = 0;
+    std::optional<Record> record;  // of positions[next], while it is packed
+    int64_t packed = 0;            // pages of it
+  };
+
+  // `compute`: its threads read.
+  PrefixFiles(const CacheGeometry& geometry, PagePool& pool, PrefixTree& tree, DiskStore& store,
+              ComputePool& compute)
+      : geometry_(geometry), pool_(pool), tree_(tree), store_(store), compute_(compute) {}
+
+  // Goes on by a page. What is on disk already, or no more in the tree, is passed over. False: all
+  // is done.
+  bool spill_page(Spill& spill);
   // Brings the longest prefix on disk that is longer than what the tree has into the tree. The new
   // position, 0 if none.
   int64_t restore(std::span<const Key> keys, int64_t limit);
@@ -43,20 +61,20 @@ class PrefixFiles {
   };
   std::vector<Link> longest_chain(const std::vector<Hash128>& hashes, int64_t above,
                                   int64_t limit) const;
-  Bytes pack(std::span<const Key> keys, std::span<const PageId> pages, int64_t first,
-             int64_t last) const;
-  bool unpack(const Bytes& body, std::span<const Key> keys, std::span<const PageId> pages,
-              int64_t first, int64_t last, int64_t from);
+  bool begin_record(Spill& spill) const;
+  void pack_page(Spill& spill, std::span<const PageId> pages, const Snapshot& snapshot) const;
   // False: a file of the chain was damaged (it is forgotten now), or there is no room.
   bool bring(const std::vector<Link>& chain, std::span<const Key> keys, int64_t known);
+  // Pages before `fresh` are others' and not written.
   bool fill(const std::vector<Link>& chain, std::span<const Key> keys,
-            std::span<const PageId> pages, int64_t from, Snapshot& snapshot);
-  size_t body_bytes(int64_t positions) const;
+            std::span<const PageId> pages, int64_t known, int64_t fresh, const Snapshot& snapshot);
+  size_t position_bytes() const;  // of keys and values
 
   const CacheGeometry geometry_;
   PagePool& pool_;
   PrefixTree& tree_;
   DiskStore& store_;
+  ComputePool& compute_;
 };
 
 }  // namespace godwit::cache

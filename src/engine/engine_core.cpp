@@ -11,7 +11,8 @@
 namespace godwit::engine {
 namespace {
 
-constexpr size_t kMaxSpills = 8;  // that wait for a moment without work; beyond: a piece a step
+constexpr size_t kMaxSpills = 8;    // that wait for a moment without work; beyond: a page a step
+constexpr size_t kMostSpills = 64;  // beyond: the oldest is not kept on disk
 constexpr int64_t kNear = 16;  // tokens that are as quickly computed again as a snapshot is taken
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
@@ -54,7 +55,7 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
             }},
       newline_(parts.tokenizer.encode("\n")) {
   if (parts_.store && parts_.options.prefix_cache)
-    files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store);
+    files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store, parts_.compute);
   update_stats();
 }
 
@@ -506,13 +507,12 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
 void EngineCore::deliver_ends() {
   for (auto& [channel, event] : ended_) channel->push(std::move(event));
   ended_.clear();
-  while (spills_.size() > kMaxSpills) spill_next();
+  if (spills_.size() > kMaxSpills) spill_next();
+  if (spills_.size() > kMostSpills) spills_.pop_front();
 }
 
 void EngineCore::spill_next() {
-  Spill& spill = spills_.front();
-  spill.next = files_->spill(spill.keys, spill.positions, spill.next);
-  if (spill.next == spill.positions.size()) spills_.pop_front();
+  if (!files_->spill_page(spills_.front())) spills_.pop_front();
 }
 
 // Where a later conversation would go on from: the system block, pictures, the last question, the
@@ -525,7 +525,9 @@ void EngineCore::plan_spill(const Sequence& sequence) {
   positions.push_back(done);
   std::erase_if(positions, [done](int64_t p) { return p <= 0 || p > done; });
   std::sort(positions.begin(), positions.end());
-  spills_.push_back({sequence.keys(done), std::move(positions)});
+  spills_.emplace_back();
+  spills_.back().keys = sequence.keys(done);
+  spills_.back().positions = std::move(positions);
 }
 
 void EngineCore::remember_turn(const Sequence& sequence) {

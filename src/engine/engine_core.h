@@ -41,7 +41,7 @@ class EngineCore {
   void step();
   // After the counts of a step can be seen: hands out the last events of what ended in it.
   void deliver_ends();
-  // What ended is kept on disk, piece by piece while there is nothing else to do.
+  // What ended is kept on disk, page by page while there is nothing else to do.
   bool has_spills() const { return !spills_.empty(); }
   void spill_next();
   void fail_all(const std::string& reason);  // every request ends with an error
@@ -100,12 +100,7 @@ class EngineCore {
   std::vector<int32_t> newline_;  // what the template puts behind a turn
   EngineStats stats_;
   std::vector<std::pair<std::shared_ptr<EventChannel>, Event>> ended_;
-  struct Spill {
-    std::vector<cache::Key> keys;
-    std::vector<int64_t> positions;  // rising
-    size_t next = 0;                 // of them
-  };
-  std::deque<Spill> spills_;
+  std::deque<cache::PrefixFiles::Spill> spills_;
 };
 
 }  // namespace godwit::engine

@@ -6,7 +6,7 @@ namespace godwit::engine {
 namespace {
 
 // Raised when the meaning of cached bytes changes, or an order of additions that they come from.
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr size_t kSamples = 16, kSampleBytes = 256;
 
 void add_tensors(const checkpoint::TensorSource& source, std::string& text) {

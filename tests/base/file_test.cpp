@@ -1,3 +1,6 @@
+#include "base/file.h"
+
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,6 +27,33 @@ class FileTest : public testing::Test {
   }
   std::filesystem::path folder_;
 };
+
+TEST_F(FileTest, ReadsIntoManyPartsAndWritesAtAPlace) {
+  const std::string path = make("parts", "");
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += static_cast<char>('a' + i % 26);
+  {
+    const File file(path, O_WRONLY);
+    EXPECT_TRUE(file.write(text.data(), text.size()));
+    EXPECT_TRUE(file.write_at("XY", 2, 10));
+    EXPECT_TRUE(file.write("end", 3)) << "goes on where write() was";
+  }
+  text.replace(10, 2, "XY");
+  text += "end";
+  const File file(path, O_RDONLY);
+  // More parts than one call of the system takes, empty ones among them.
+  std::string read(text.size() - 3, '?');
+  std::vector<std::span<std::byte>> parts;
+  for (size_t at = 0, n = 0; at < read.size(); at += n) {
+    n = std::min(parts.size() % 5, read.size() - at);
+    parts.push_back(std::as_writable_bytes(std::span(read).subspan(at, n)));
+  }
+  ASSERT_GT(parts.size(), 1100u);
+  EXPECT_TRUE(file.read(parts, 3));
+  EXPECT_EQ(read, text.substr(3));
+  EXPECT_FALSE(file.read(parts, 4)) << "the file ends before";
+  EXPECT_TRUE(file.read(std::span<const std::span<std::byte>>(), 0));
+}
 
 TEST_F(FileTest, MapsAndReadsTheSameBytes) {
   const std::string text("a\0b\xff", 4);

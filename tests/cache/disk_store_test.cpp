@@ -88,6 +88,52 @@ TEST_F(DiskStoreTest, KeepsRecordsOverARestart) {
   EXPECT_FALSE(check(*open(2), 5)) << "another model's";
 }
 
+TEST_F(DiskStoreTest, ReadsStraightIntoMemoryThatLiesInParts) {
+  const Record big = record(7, 3'000'000), small = record(9, 100);
+  auto store = open();
+  store->put(record(7, 3'000'000));
+  store->put(record(9, 100));
+  store->flush();
+  Bytes to(big.body.size()), other(small.body.size());
+  Reading first{big.kind, big.key, Reading::kBody, {}};
+  std::mt19937 random(5);
+  for (size_t at = 0, n = 0; at < to.size(); at += n) {
+    n = std::min<size_t>(random() % 200'000, to.size() - at);
+    first.parts.push_back(to.span().subspan(at, n));
+  }
+  const Reading second{small.kind, small.key, Reading::kBody, {other.span()}};
+  ComputePool pool(3);
+  for (ComputePool* threads : {static_cast<ComputePool*>(nullptr), &pool}) {
+    std::memset(to.data(), 0, to.size());
+    const Reading both[] = {first, second};
+    EXPECT_TRUE(store->read(both, threads));
+    EXPECT_TRUE(same(to, big.body));
+    EXPECT_TRUE(same(other, small.body));
+  }
+  first.parts.pop_back();
+  EXPECT_FALSE(store->read({&first, 1}, &pool)) << "another size";
+  EXPECT_FALSE(store->contains(big.kind, big.key));
+  EXPECT_TRUE(store->read({&second, 1}, &pool));
+}
+
+TEST_F(DiskStoreTest, AnyDamagedPieceIsFoundOut) {
+  open()->put(record(7, 3'000'000));
+  const fs::path path = files().at(0);
+  for (const int place : {200, 300'000, 1'500'000, 2'900'000, 3'500'000}) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(place);
+    const auto byte = static_cast<char>(file.get());
+    file.seekp(place);
+    file.put(static_cast<char>(byte ^ 4));
+    file.flush();
+    EXPECT_FALSE(check(*open(), 7, 3'000'000)) << place;
+    file.seekp(place);
+    file.put(byte);
+    file.close();
+    EXPECT_TRUE(check(*open(), 7, 3'000'000)) << place;
+  }
+}
+
 TEST_F(DiskStoreTest, AnyCutOrFlippedBitIsFoundOut) {
   open()->put(record(7, 300));
   const fs::path path = files().at(0);

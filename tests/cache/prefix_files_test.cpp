@@ -15,7 +15,11 @@ namespace fs = std::filesystem;
 
 void spill_all(PrefixFiles& files, std::span<const Key> keys,
                const std::vector<int64_t>& positions) {
-  for (size_t next = 0; next < positions.size();) next = files.spill(keys, positions, next);
+  PrefixFiles::Spill spill;
+  spill.keys.assign(keys.begin(), keys.end());
+  spill.positions = positions;
+  while (files.spill_page(spill)) {
+  }
 }
 
 class PrefixFilesTest : public testing::Test {
@@ -27,11 +31,13 @@ class PrefixFilesTest : public testing::Test {
           blocks(block_floats(g)),
           tree(g, *pool),
           store(DiskStore::open({folder, {1, 2}}).value()),
-          files(g, *pool, tree, *store) {}
+          compute(2),
+          files(g, *pool, tree, *store, compute) {}
     std::unique_ptr<PagePool> pool;
     BlockPool blocks;
     PrefixTree tree;
     std::unique_ptr<DiskStore> store;
+    ComputePool compute;
     PrefixFiles files;
   };
   void SetUp() override {
@@ -113,6 +119,24 @@ TEST_F(PrefixFilesTest, OtherTokensFindOnlyWhatTheyShare) {
   Life life(g_, folder_);
   keys_[20] = token_key(999);
   EXPECT_EQ(life.files.restore(keys_, 39), 13);
+}
+
+TEST_F(PrefixFilesTest, WhatLeavesTheTreeWhileItIsPackedIsNotKept) {
+  {
+    Life life(g_, folder_);
+    compute(life, {5, 38});
+    PrefixFiles::Spill spill;
+    spill.keys = keys_;
+    spill.positions = {5, 38};
+    // One page of keys and values at 5, two of them there for the snapshot, and then some of 38.
+    const int64_t first = 1 + snapshot_pages(g_);
+    for (int64_t i = 0; i < first + 2; ++i) ASSERT_TRUE(life.files.spill_page(spill));
+    life.tree.clear();
+    EXPECT_FALSE(life.files.spill_page(spill));
+  }
+  Life life(g_, folder_);
+  EXPECT_EQ(life.files.restore(keys_, 39), 5);
+  EXPECT_EQ(at(life, 5), wanted(5));
 }
 
 TEST_F(PrefixFilesTest, DamagedLinksCostWhatIsBehindThem) {
