@@ -2,9 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
+#include "base/resident.h"
 
 namespace godwit::cache {
 
@@ -42,6 +44,19 @@ PageId PagePool::allocate() {
   references_[page] = 1;
   ++used_;
   return page;
+}
+
+bool PagePool::make_ready(int64_t pages, int64_t ahead) {
+  const int64_t first = std::max(ready_, untouched_),
+                last = std::min({first + pages, untouched_ + ahead, total()});
+  if (last <= first) return false;
+  if (!make_resident(
+          {data(static_cast<PageId>(first)), stride_ * static_cast<size_t>(last - first)})) {
+    ready_ = total();  // not to be tried again
+    return false;
+  }
+  ready_ = last;
+  return true;
 }
 
 void PagePool::retain(PageId page) {

@@ -3,7 +3,8 @@
 // Keys and values of 64 positions fill a page; snapshots of recurrent states are cut into pages
 // too, so that one budget in one unit holds both and nothing fragments. The memory is reserved once
 // and touched when first used; a page that was given back is the next to be given out, so what is
-// resident follows the highest use and no more. One thread only.
+// resident follows the highest use, and what make_ready() was asked for ahead of it. One thread
+// only.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +28,9 @@ class PagePool {
   PagePool& operator=(const PagePool&) = delete;
 
   PageId allocate();  // with one reference; kNoPage if none is free
+  // Makes up to `pages` that were never given out resident, as long as fewer than `ahead` are.
+  // False: so many are, or no more can be.
+  bool make_ready(int64_t pages, int64_t ahead);
   void retain(PageId page);
   void release(PageId page);
   int references(PageId page) const { return references_[page]; }
@@ -46,6 +50,7 @@ class PagePool {
   std::vector<PageId> free_;         // given back, the last on top
   int64_t untouched_ = 0;            // pages from here on were never given out
   int64_t used_ = 0;
+  int64_t ready_ = 0;  // pages before it are resident
 };
 
 }  // namespace godwit::cache

@@ -5,19 +5,25 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/resident.h"
 
 namespace godwit::cache {
 
-tensor::AlignedBuffer<float> BlockPool::take() {
-  if (free_.empty()) return tensor::AlignedBuffer<float>(floats_);
-  auto block = std::move(free_.back());
-  free_.pop_back();
+tensor::AlignedBuffer<float> BlockPool::take(size_t floats) {
+  const auto found = std::find_if(free_.begin(), free_.end(),
+                                  [&](const auto& block) { return block.size() == floats; });
+  if (found == free_.end()) return tensor::AlignedBuffer<float>(floats);
+  auto block = std::move(*found);
+  free_.erase(found);
   return block;
 }
 
-void BlockPool::give(tensor::AlignedBuffer<float> block) {
-  CHECK(block.size() == floats_);
-  free_.push_back(std::move(block));
+void BlockPool::give(tensor::AlignedBuffer<float> block) { free_.push_back(std::move(block)); }
+
+void BlockPool::make_ready() {
+  tensor::AlignedBuffer<float> block(floats_);
+  make_resident(std::as_bytes(block.span()));
+  give(std::move(block));
 }
 
 size_t block_floats(const CacheGeometry& geometry) {
@@ -41,15 +47,18 @@ SequenceMemory::SequenceMemory(const CacheGeometry& geometry, PagePool& pool, Bl
   std::memset(block_.data(), 0, block_.size() * sizeof(float));
   if (window_ == 0) return;
   const size_t entries = static_cast<size_t>(geometry.recurrent_layers) * 2 * window_;
-  factors_ = tensor::AlignedBuffer<float>(entries * geometry.factor_floats());
-  columns_ = tensor::AlignedBuffer<float>(entries * geometry.conv_channels);
+  factors_ = blocks.take(entries * geometry.factor_floats());
+  columns_ = blocks.take(entries * geometry.conv_channels);
   base_ = blocks.take();
 }
 
 SequenceMemory::~SequenceMemory() {
   for (PageId page : pages_) pool_.release(page);
   blocks_.give(std::move(block_));
-  if (window_ > 0) blocks_.give(std::move(base_));
+  if (window_ == 0) return;
+  blocks_.give(std::move(base_));
+  blocks_.give(std::move(factors_));
+  blocks_.give(std::move(columns_));
 }
 
 int64_t SequenceMemory::pages_needed(int64_t tokens) const {

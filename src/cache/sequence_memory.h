@@ -31,12 +31,15 @@ namespace godwit::cache {
 // their factors gives the same bits; longer ones only to rounding.
 constexpr int64_t kLoggedCall = 16;
 
-// Blocks of recurrent memory that are used again, so that a new sequence costs no page faults.
+// Blocks of recurrent memory, and logs, that are used again, so that a new sequence costs no page
+// faults.
 class BlockPool {
  public:
   explicit BlockPool(size_t floats) : floats_(floats) {}
-  tensor::AlignedBuffer<float> take();
+  tensor::AlignedBuffer<float> take() { return take(floats_); }
+  tensor::AlignedBuffer<float> take(size_t floats);
   void give(tensor::AlignedBuffer<float> block);
+  void make_ready();  // one more, resident
   size_t floats() const { return floats_; }
 
  private:

@@ -272,9 +272,9 @@ void EngineImpl::engine_loop() {
       const auto has_work = [&] {
         return stopping_ || !inbox_.empty() || !core_->idle() || woken_;
       };
-      if (!has_work() && core_->has_spills()) {
+      if (!has_work() && core_->has_chores()) {
         lock.unlock();
-        core_->spill_next();
+        core_->do_chore();
         continue;
       }
       if (!is_settled && !to_run_.wait_for(lock, kQuiet, has_work)) {

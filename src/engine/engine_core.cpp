@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxSpills = 8;    // that wait for a moment without work; beyond: a page a step
 constexpr size_t kMostSpills = 64;  // beyond: the oldest is not kept on disk
+constexpr int64_t kTokensPerReady = 32;  // computed; a page made ready beside them is not felt
 constexpr int64_t kNear = 16;  // tokens that are as quickly computed again as a snapshot is taken
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
@@ -56,11 +57,15 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       newline_(parts.tokenizer.encode("\n")) {
   if (parts_.store && parts_.options.prefix_cache)
     files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store, parts_.compute);
+  if (parts_.options.prefix_cache) {
+    blocks_to_make_ = undo_.window > 0 ? 2 : 1;
+    is_ready_ = false;
+  }
   update_stats();
 }
 
 EngineCore::~EngineCore() {
-  while (has_spills()) spill_next();
+  while (!spills_.empty()) spill_page();
   sequences_.clear();
   last_ = {};
   tree_.clear();
@@ -95,6 +100,12 @@ void EngineCore::step() {
     }
     run({first, last});
     first = last;
+  }
+  if (parts_.options.prefix_cache) {
+    int64_t tokens = 0;
+    for (const Runner::Work& item : work) tokens += item.count;
+    make_ready(tokens / kTokensPerReady);
+    is_ready_ = false;
   }
 #ifdef GODWIT_CHECKED
   verify();
@@ -195,14 +206,20 @@ void EngineCore::start(Sequence& sequence) {
     sequence.timings.queued =
         std::max(0.0, seconds_since(sequence.submitted) - sequence.timings.prepare);
   }
-  sequence.memory =
-      std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_, undo_);
   const bool wants_all =
       sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
   if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
+  if (!sequence.memory) sequence.memory = new_memory();
   scheduler_.started(sequence.id, sequence.memory->length());
   std::erase_if(sequence.branch_stops,
                 [&](int64_t stop) { return !scheduler_.add_stop(sequence.id, stop); });
+}
+
+std::unique_ptr<cache::SequenceMemory> EngineCore::new_memory() {
+  // Where one runs at a time it takes the place of what ended last, and the same buffers.
+  if (parts_.options.max_sequences == 1) last_ = {};
+  blocks_to_make_ = 0;
+  return std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_, undo_);
 }
 
 bool EngineCore::attach_prefix(Sequence& sequence) {
@@ -257,6 +274,7 @@ bool EngineCore::attach_snapshot(Sequence& sequence, const cache::PrefixMatch& m
   // one.
   for (cache::PageId page : match.pages) pool_->retain(page);
   for (cache::PageId page : match.snapshot.pages) pool_->retain(page);
+  sequence.memory = new_memory();
   const bool attached =
       tree_.evict(1) && sequence.memory->attach(match.position, match.pages, match.snapshot);
   for (cache::PageId page : match.pages) pool_->release(page);
@@ -507,11 +525,29 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
 void EngineCore::deliver_ends() {
   for (auto& [channel, event] : ended_) channel->push(std::move(event));
   ended_.clear();
-  if (spills_.size() > kMaxSpills) spill_next();
+  if (spills_.size() > kMaxSpills) spill_page();
   if (spills_.size() > kMostSpills) spills_.pop_front();
 }
 
-void EngineCore::spill_next() {
+// Snapshots are taken while somebody waits for a token: those of a question find their pages
+// resident. False: they are.
+bool EngineCore::make_ready(int64_t pages) {
+  const auto ahead = static_cast<int64_t>(parts_.settings.memory.snapshots / pool_->page_bytes());
+  return pool_->make_ready(pages, ahead);
+}
+
+void EngineCore::do_chore() {
+  if (blocks_to_make_ > 0) {
+    --blocks_to_make_;
+    blocks_.make_ready();
+  } else if (!is_ready_) {
+    is_ready_ = !make_ready(1);
+  } else {
+    spill_page();
+  }
+}
+
+void EngineCore::spill_page() {
   if (!files_->spill_page(spills_.front())) spills_.pop_front();
 }
 

@@ -41,9 +41,10 @@ class EngineCore {
   void step();
   // After the counts of a step can be seen: hands out the last events of what ended in it.
   void deliver_ends();
-  // What ended is kept on disk, page by page while there is nothing else to do.
-  bool has_spills() const { return !spills_.empty(); }
-  void spill_next();
+  // For while there is nothing else to do, in pieces of a page: memory is made ready for the next
+  // request, and what ended is kept on disk.
+  bool has_chores() const { return !is_ready_ || !spills_.empty(); }
+  void do_chore();
   void fail_all(const std::string& reason);  // every request ends with an error
 
   const EngineStats& stats() const { return stats_; }
@@ -55,6 +56,7 @@ class EngineCore {
   void encode_media(std::vector<Runner::Work>& work);
   void admit();
   void start(Sequence& sequence);
+  std::unique_ptr<cache::SequenceMemory> new_memory();
   bool attach_prefix(Sequence& sequence);
   // Goes on from the last conversation if that reaches further than `match`, with its last
   // positions taken back.
@@ -78,6 +80,8 @@ class EngineCore {
   bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
   void finish(Sequence& sequence, FinishReason reason);
   void remember_turn(const Sequence& sequence);
+  bool make_ready(int64_t pages);
+  void spill_page();
   void plan_spill(const Sequence& sequence);
   void remove(Scheduler::Id id);
   void verify() const;
@@ -101,6 +105,8 @@ class EngineCore {
   EngineStats stats_;
   std::vector<std::pair<std::shared_ptr<EventChannel>, Event>> ended_;
   std::deque<cache::PrefixFiles::Spill> spills_;
+  int blocks_to_make_ = 0;
+  bool is_ready_ = true;  // no memory is to be made ready
 };
 
 }  // namespace godwit::engine

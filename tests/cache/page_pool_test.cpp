@@ -31,6 +31,20 @@ TEST(PagePool, PagesDoNotOverlap) {
   }
 }
 
+TEST(PagePool, PagesAreMadeReadyOnlyAheadOfThoseGivenOut) {
+  auto pool = PagePool::create(1 << 16, 20).value();
+  if (!pool->make_ready(3, 8)) GTEST_SKIP() << "this system cannot";
+  EXPECT_TRUE(pool->make_ready(5, 8));
+  EXPECT_FALSE(pool->make_ready(1, 8)) << "eight are ready";
+  for (int i = 0; i < 3; ++i) std::memset(pool->data(pool->allocate()), i, 1 << 16);
+  EXPECT_TRUE(pool->make_ready(100, 8)) << "three of them were taken";
+  EXPECT_FALSE(pool->make_ready(1, 8));
+  EXPECT_EQ(static_cast<int>(pool->data(2)[5]), 2) << "what is there stays";
+  EXPECT_TRUE(pool->make_ready(100, 100));
+  EXPECT_FALSE(pool->make_ready(1, 100)) << "there are no more";
+  EXPECT_EQ(pool->used(), 3);
+}
+
 TEST(PagePool, RandomReferencesAreCountedExactly) {
   auto pool = PagePool::create(64, 50).value();
   std::mt19937 random(1);
