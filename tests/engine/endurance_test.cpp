@@ -262,7 +262,9 @@ TEST(Endurance, AfterEveryKillTheNextEngineAnswersRight) {
       "each\n",
       kKills + 1, unfinished, served, static_cast<double>(restored) / served);
   EXPECT_GT(restored, (without_folder + 20) * served) << "the folder was of use";
-  if (kKills >= 100) EXPECT_GT(unfinished, kKills / 10) << "they were killed while they wrote";
+  if (kKills >= 100) {
+    EXPECT_GT(unfinished, kKills / 10) << "they were killed while they wrote";
+  }
   std::filesystem::remove_all(folder);
   std::filesystem::remove(folder + ".expected");
 }
