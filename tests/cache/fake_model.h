@@ -28,9 +28,9 @@ inline CacheGeometry small_geometry() {
 
 // Runs tokens through the memory as forward() would.
 inline void fake_forward(const CacheGeometry& g, SequenceMemory& memory,
-                         std::span<const int32_t> tokens) {
+                         std::span<const int32_t> tokens, int64_t drafts = 0) {
   const auto n = static_cast<int64_t>(tokens.size());
-  SequenceView view = memory.view(n);
+  SequenceView view = memory.view(n, drafts);
   for (int64_t t = 0; t < n; ++t) {
     const int64_t position = view.cached + t;
     auto* row = reinterpret_cast<float*>(view.pages[position / g.page_tokens]) +
