@@ -23,6 +23,7 @@ struct ModelOptions {
   std::string kv_type = "f16";
   std::string history = "kept";
   bool no_prefix_cache = false;
+  int draft = 0;             // tokens of a step that the drafting head may propose
   int packed_cache_gb = 64;  // of packed weights for later starts; 0: none are kept
   bool verbose = false;
 };

@@ -36,6 +36,15 @@ const CLI::Validator kSeed(
     },
     "");
 
+// Where answers are generated.
+void add_draft_flag(CLI::App& app, ModelOptions& o) {
+  app.add_option("--draft", o.draft,
+                 "tokens that the model's drafting head may propose for a step (the answer stays "
+                 "the same); 0: none")
+      ->check(CLI::Range(0, engine::kMaxDrafts))
+      ->capture_default_str();
+}
+
 void add_packed_flag(CLI::App& app, ModelOptions& o) {
   app.add_option("--packed-cache", o.packed_cache_gb,
                  "GB of packed weights kept in ~/.cache/godwit for quick starts; 0: none")
@@ -172,6 +181,7 @@ class Program {
         "  godwit run -m ~/models/Qwen3.5-4B --tools tools.json \"What is the weather in Oslo?\"",
         [this] { return run_command(run_); });
     add_model_flags(*sub, run_.model);
+    add_draft_flag(*sub, run_.model);
     add_answer_flags(*sub, run_.answer);
     sub->add_option("prompt", run_.prompt, "the question; - or absent: standard input");
     sub->add_option("--image", run_.images, "picture, before the text (may be repeated)")
@@ -194,6 +204,7 @@ class Program {
                         "  godwit chat\n  godwit chat -m model.gguf --system \"Answer in French.\"",
                         [this] { return chat_command(chat_); });
     add_model_flags(*sub, chat_.model);
+    add_draft_flag(*sub, chat_.model);
     add_history_flags(*sub, chat_.model);
     add_answer_flags(*sub, chat_.answer);
     sub->add_option("--history-file", chat_.history_file,
@@ -207,6 +218,7 @@ class Program {
                         "  godwit info -m model.gguf -c 262144 --kv q8",
                         [this] { return info_command(info_); });
     add_model_flags(*sub, info_.model);
+    add_draft_flag(*sub, info_.model);
     sub->add_flag("--json", info_.json, "as JSON");
   }
 
@@ -269,6 +281,7 @@ class Program {
                         "--tls-key key.pem",
                         [this] { return serve_command(serve_); });
     add_model_flags(*sub, o.model);
+    add_draft_flag(*sub, o.model);
     add_history_flags(*sub, o.model);
     sub->get_option("--verbose")
         ->description("requests, and fields of them that are ignored, on standard error");
