@@ -110,11 +110,12 @@ SequenceView SequenceMemory::view(int64_t tokens, int64_t drafts) {
   } else if (drafted_) {
     logged_ = 0;
   }
-  if (drafted_) start_near();
+  if (drafted_) start_near();  // the block is written anew
   const bool log = drafted_ || is_logged(tokens);
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
     RecurrentView& view = recurrent_[layer];
     view.state = state_of(block_, layer);
+    view.from = drafted_ ? state_of(near_, layer) : nullptr;
     view.conv = view.state + geometry_.state_floats();
     const size_t entry = log ? static_cast<size_t>(layer * log_size_ + logged_) : 0;
     view.factors = log ? factors_.data() + entry * geometry_.factor_floats() : nullptr;
@@ -137,9 +138,19 @@ void SequenceMemory::start_log() {
 }
 
 void SequenceMemory::start_near() {
-  if (near_.size() == 0) near_ = blocks_.take();
-  std::memcpy(near_.data(), block_.data(), block_.size() * sizeof(float));
+  if (near_.size() == 0) {
+    near_ = blocks_.take();
+    std::memset(near_.data(), 0, near_.size() * sizeof(float));  // what lies between layers
+  }
+  std::swap(near_, block_);
   near_at_ = logged_;
+  for (int layer = 0; layer < geometry_.recurrent_layers; ++layer)
+    copy_conv(state_of(near_, layer), state_of(block_, layer));
+}
+
+void SequenceMemory::copy_conv(const float* from, float* to) const {
+  const size_t at = geometry_.state_floats();
+  std::copy_n(from + at, geometry_.conv_floats(), to + at);
 }
 
 // conv as of the log's entry `first` → as of `positions` later: the last three of (conv, columns).
@@ -160,9 +171,9 @@ void SequenceMemory::replay(tensor::AlignedBuffer<float>& source, int64_t first,
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
     float* to = state_of(target, layer);
     const float* from = state_of(source, layer);
-    if (to != from) std::memcpy(to, from, geometry_.layer_floats() * sizeof(float));
-    if (positions > 0)
-      replay_(factors_.data() + (layer * log_size_ + first) * factor, positions, to);
+    const float* factors = factors_.data() + (layer * log_size_ + first) * factor;
+    replay_(factors, positions, to == from ? nullptr : from, to);
+    if (to != from) copy_conv(from, to);
     move_conv(to + geometry_.state_floats(), layer, first, positions);
   }
 }

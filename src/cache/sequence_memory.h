@@ -7,16 +7,16 @@
 //           as of `length`
 //   base    the same as of `length − n`, n ≤ 2 · window (only with an undo window)
 //   log     the n positions since: factors k̂, δ, g and raw convolution columns
-//   near    the same as of just before the last call, if that had drafts
+//   near    the same as of just before the last call, if that had drafts: the call reads it there
+//           and writes the block
 //
 // Taking back m ≤ n positions is base ⊕ the first n − m entries of the log: one pass over the
 // state. Nothing is copied on a step; once in `window` steps the base moves on by that many
 // entries, so at least `window` positions can be taken back. A call with more positions than
 // kLoggedCall or the window (prefill) is not logged; the log starts anew after it with one copy.
 //
-// Drafts, the last positions of a call that are likely to be taken back at once, cost one copy
-// (near) before the call, and so only the few entries since are replayed, whatever the window. They
-// need no window.
+// Drafts are the last positions of a call that are likely to be taken back at once: only the few
+// entries since `near` are then replayed, whatever the window. They need no window.
 #pragma once
 
 #include <algorithm>
@@ -57,9 +57,10 @@ struct Snapshot {
 };
 int64_t snapshot_pages(const CacheGeometry& geometry);
 
-// Moves one layer's state on by logged positions: S ← exp(g) · S + k̂ δᵀ. (The model's: its kernels
-// give the bits of the steps themselves.)
-using Replay = std::function<void(const float* factors, int64_t positions, float* state)>;
+// Moves one layer's state on by logged positions: S ← exp(g) · S + k̂ δᵀ, from where it was before
+// (null: in place). (The model's: its kernels give the bits of the steps themselves.)
+using Replay =
+    std::function<void(const float* factors, int64_t positions, const float* from, float* state)>;
 
 struct Undo {
   int window = 0;  // 0: nothing can be taken back, but drafts
@@ -84,7 +85,8 @@ class SequenceMemory {
   bool reserve(int64_t tokens);
 
   // What the model sees, for a call of `tokens` positions (reserved before), the last `drafts` of
-  // which may be taken back after it. Valid until the next call of any kind.
+  // which may be taken back after it. Valid until the next call of any kind. With drafts the call
+  // must be made.
   SequenceView view(int64_t tokens, int64_t drafts = 0);
   void advance(int64_t tokens);  // the call is done
 
@@ -117,6 +119,7 @@ class SequenceMemory {
   void start_log();
   void start_near();
   void drop_from_log(int64_t positions);
+  void copy_conv(const float* from, float* to) const;  // of two blocks' same layer
   void move_conv(float* conv, int layer, int64_t first, int64_t positions) const;
   // target = source and positions [first, first + positions) of the log.
   void replay(tensor::AlignedBuffer<float>& source, int64_t first, int64_t positions,

@@ -72,6 +72,7 @@ struct BenchOptions {
   std::string trace;             // file
   int turns = 0;                 // > 0: conversations of so many turns instead
   int64_t conversation = 12288;  // tokens of such a one
+  int drafts = 0;                // > 0: decoding with up to so many drafts instead
   bool undo = false;             // costs of verifying and taking back drafts instead
   bool json = false;
 };

@@ -262,9 +262,16 @@ class Program {
         ->expected(0, 1)
         ->default_str("10")
         ->check(CLI::Range(1, 1000));
-    sub->add_flag("--undo", o.undo,
-                  "instead: what verifying a few rows and taking back positions costs, after the "
-                  "first context of -d");
+    sub->add_option("--draft", o.drafts,
+                    "instead: answers with up to so many drafts a step (4 unless said), and how "
+                    "many of them are right")
+        ->expected(0, 1)
+        ->default_str("4")
+        ->check(CLI::Range(1, engine::kMaxDrafts));
+    sub->add_flag(
+        "--undo", o.undo,
+        "instead: what drafting, verifying a few rows and taking back positions costs, after the "
+        "first context of -d");
     sub->add_option("--conversation", o.conversation, "tokens of such a conversation")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
         ->capture_default_str();

@@ -49,9 +49,8 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       scheduler_(scheduler_limits(parts.options)),
       runner_(parts.model, parts.compute, parts.settings, parts.vision),
       undo_{parts.settings.undo_window,
-            [&model = parts.model](const float* factors, int64_t positions, float* state) {
-              model.replay(factors, positions, state);
-            },
+            [&model = parts.model](const float* factors, int64_t positions, const float* from,
+                                   float* state) { model.replay(factors, positions, from, state); },
             parts.settings.drafts},
       newline_(parts.tokenizer.encode("\n")) {
   if (parts_.settings.drafts > 0)
