@@ -18,20 +18,28 @@ namespace godwit::engine {
 
 constexpr int64_t kDraftRows = 8;  // of a step; with more, each costs as much as a step's own
 
+// Of all that was seen while that is little, then of the newest.
+struct RunningMean {
+  double value = 0;
+  int seen = 0;
+  void add(double x);
+};
+
 // Seconds that steps took, by their rows, and one draft of every sequence that drafts: running
 // means, because contexts grow and machines have other work.
 class DraftCosts {
  public:
   void add_step(int64_t rows, double seconds);
-  void add_draft(double seconds) { mix(draft_, seconds); }
-  bool knows(int64_t rows) const { return rows <= kDraftRows && steps_[rows] > 0; }
+  void add_draft(double seconds) { draft_.add(seconds); }
+  bool knows(int64_t rows) const { return rows <= kDraftRows && steps_[rows].seen >= kEnough; }
   double step(int64_t rows) const;  // a guess where nothing was measured
   double draft() const;
 
  private:
-  static void mix(double& mean, double seconds);
-  std::array<double, kDraftRows + 1> steps_{};  // 0: not measured
-  double draft_ = 0;
+  double nearest(int64_t rows) const;  // from the measured number of rows that is nearest
+  static constexpr int kEnough = 4;    // the first are slow
+  std::array<RunningMean, kDraftRows + 1> steps_{};
+  RunningMean draft_;
 };
 
 class DraftPolicy {
@@ -41,7 +49,8 @@ class DraftPolicy {
   void record(int drafted, int accepted);
 
  private:
-  std::array<double, kMaxDrafts> right_{0.7, 0.6, 0.6, 0.6};
+  // A guess that counts as two that were seen.
+  std::array<RunningMean, kMaxDrafts> right_{{{0.7, 2}, {0.6, 2}, {0.6, 2}, {0.6, 2}}};
   bool pays_ = true, tries_ = false;  // at the last choice
   int64_t wait_ = kFirstWait;         // steps before the next try
   int64_t since_try_ = 0, steps_ = 0;

@@ -187,7 +187,9 @@ TEST_F(CliTest, DraftsNeedAHeadAndChangeNothing) {
   expect_refused({"run", "-m", model, "--draft", "2", "Hi"}, {model, "drafting head"});
   expect_refused({"run", "--draft", "5", "Hi"}, {"--draft"});
   const auto ask = [](std::vector<std::string> flags) {
-    std::vector<std::string> all{"run", "--seed", "5", "--max-tokens", "40", "What is 14 plus 23?"};
+    std::vector<std::string> all{
+        "run",          "--seed", "5",
+        "--max-tokens", "40",     "Repeat after me: blue river stone, green hill, white bird."};
     all.insert(all.end(), flags.begin(), flags.end());
     return run_program(all);
   };

@@ -274,8 +274,9 @@ TEST(Drafts, WhatCannotBeIsSaid) {
 
 DraftCosts costs_of(double one_more_row, double draft) {
   DraftCosts costs;
-  for (int64_t rows = 1; rows <= kDraftRows; ++rows)
-    costs.add_step(rows, 1 + one_more_row * static_cast<double>(rows - 1));
+  for (int i = 0; i < 4; ++i)
+    for (int64_t rows = 1; rows <= kDraftRows; ++rows)
+      costs.add_step(rows, 1 + one_more_row * static_cast<double>(rows - 1));
   costs.add_draft(draft);
   return costs;
 }
@@ -329,6 +330,29 @@ TEST(DraftPolicy, ComesBackWhenTheTextCanBeForeseen) {
     drafted += step >= 1000 ? k : 0;
   }
   EXPECT_GT(drafted, 500 * 3);
+}
+
+TEST(DraftPolicy, MeasuresPlainStepsFirst) {
+  DraftCosts costs;
+  DraftPolicy policy;
+  for (int step = 0; step < 4; ++step) {
+    EXPECT_EQ(policy.choose(costs, 1, 4), 0);
+    costs.add_step(1, 1);
+  }
+  EXPECT_GT(policy.choose(costs, 1, 4), 0);
+}
+
+TEST(DraftPolicy, NeverRightIsSeenSoon) {
+  const DraftCosts costs = costs_of(0.1, 0.12);
+  DraftPolicy policy;
+  int drafted = 0;
+  for (int step = 0; step < 100; ++step) {
+    const int k = policy.choose(costs, 1, 4);
+    policy.record(k, 0);
+    drafted += k;
+  }
+  EXPECT_GT(drafted, 0);
+  EXPECT_LE(drafted, 16);
 }
 
 TEST(DraftPolicy, AFullStepHasNoRoom) {
