@@ -39,24 +39,33 @@ SequenceMemory::SequenceMemory(const CacheGeometry& geometry, PagePool& pool, Bl
     : geometry_(geometry),
       pool_(pool),
       blocks_(blocks),
-      window_(undo.window),
+      drafts_(undo.drafts),
+      window_(undo.window > 0 ? std::max(undo.window, undo.drafts + 1) : 0),
+      log_size_(log_size(undo.window, undo.drafts)),
       replay_(undo.replay),
       recurrent_(geometry.recurrent_layers),
       block_(blocks.take()) {
   CHECK(blocks.floats() == block_floats(geometry) && pool.page_bytes() == geometry.page_bytes());
   std::memset(block_.data(), 0, block_.size() * sizeof(float));
-  if (window_ == 0) return;
-  const size_t entries = static_cast<size_t>(geometry.recurrent_layers) * 2 * window_;
+  CHECK(drafts_ < kLoggedCall);
+  if (log_size_ == 0) return;
+  const size_t entries = static_cast<size_t>(geometry.recurrent_layers * log_size_);
   factors_ = blocks.take(entries * geometry.factor_floats());
   columns_ = blocks.take(entries * geometry.conv_channels);
-  base_ = blocks.take();
+  if (window_ > 0) base_ = blocks.take();
+}
+
+int64_t SequenceMemory::log_size(int window, int drafts) {
+  const int64_t call = drafts > 0 ? drafts + 1 : 0;
+  return window > 0 ? 2 * std::max<int64_t>(window, call) : call;
 }
 
 SequenceMemory::~SequenceMemory() {
   for (PageId page : pages_) pool_.release(page);
   blocks_.give(std::move(block_));
-  if (window_ == 0) return;
-  blocks_.give(std::move(base_));
+  if (window_ > 0) blocks_.give(std::move(base_));
+  if (near_.size() > 0) blocks_.give(std::move(near_));
+  if (log_size_ == 0) return;
   blocks_.give(std::move(factors_));
   blocks_.give(std::move(columns_));
 }
@@ -100,16 +109,24 @@ float* SequenceMemory::state_of(tensor::AlignedBuffer<float>& block, int layer) 
   return block.data() + geometry_.layer_floats() * static_cast<size_t>(layer);
 }
 
-SequenceView SequenceMemory::view(int64_t tokens) {
+SequenceView SequenceMemory::view(int64_t tokens, int64_t drafts) {
   CHECK(static_cast<int64_t>(pages_.size()) * geometry_.page_tokens >= length_ + tokens);
-  const bool log = is_logged(tokens);
-  if (log && logged_ < 0) start_log();
-  if (log && logged_ + tokens > 2 * window_) drop_from_log(logged_ + tokens - window_);
+  CHECK(drafts == 0 || (drafts <= drafts_ && drafts < tokens && tokens <= drafts_ + 1));
+  drafted_ = drafts > 0;
+  if (is_logged(tokens)) {
+    if (logged_ < 0) start_log();
+    if (logged_ + tokens > log_size_) drop_from_log(logged_ + tokens - drafts - window_);
+  } else if (drafted_) {
+    logged_ = 0;
+  }
+  if (drafted_) start_near();  // the block is written anew
+  const bool log = drafted_ || is_logged(tokens);
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
     RecurrentView& view = recurrent_[layer];
     view.state = state_of(block_, layer);
+    view.from = drafted_ ? state_of(near_, layer) : nullptr;
     view.conv = view.state + geometry_.state_floats();
-    const size_t entry = log ? static_cast<size_t>(layer) * 2 * window_ + logged_ : 0;
+    const size_t entry = log ? static_cast<size_t>(layer * log_size_ + logged_) : 0;
     view.factors = log ? factors_.data() + entry * geometry_.factor_floats() : nullptr;
     view.conv_log = log ? columns_.data() + entry * geometry_.conv_channels : nullptr;
   }
@@ -118,7 +135,8 @@ SequenceView SequenceMemory::view(int64_t tokens) {
 
 void SequenceMemory::advance(int64_t tokens) {
   length_ += tokens;
-  if (window_ > 0) logged_ = is_logged(tokens) ? logged_ + tokens : -1;
+  logged_ = drafted_ || is_logged(tokens) ? logged_ + tokens : -1;
+  if (!drafted_) near_at_ = -1;
 }
 
 int64_t SequenceMemory::undoable() const { return std::max<int64_t>(0, logged_); }
@@ -128,10 +146,26 @@ void SequenceMemory::start_log() {
   logged_ = 0;
 }
 
-// conv as of the base → as of `positions` later: the last three of (conv, logged columns).
-void SequenceMemory::move_conv(float* conv, int layer, int64_t positions) const {
+void SequenceMemory::start_near() {
+  if (near_.size() == 0) {
+    near_ = blocks_.take();
+    std::memset(near_.data(), 0, near_.size() * sizeof(float));  // what lies between layers
+  }
+  std::swap(near_, block_);
+  near_at_ = logged_;
+  for (int layer = 0; layer < geometry_.recurrent_layers; ++layer)
+    copy_conv(state_of(near_, layer), state_of(block_, layer));
+}
+
+void SequenceMemory::copy_conv(const float* from, float* to) const {
+  const size_t at = geometry_.state_floats();
+  std::copy_n(from + at, geometry_.conv_floats(), to + at);
+}
+
+// conv as of the log's entry `first` → as of `positions` later: the last three of (conv, columns).
+void SequenceMemory::move_conv(float* conv, int layer, int64_t first, int64_t positions) const {
   const int64_t columns = geometry_.conv_columns, channels = geometry_.conv_channels;
-  const float* log = columns_.data() + static_cast<size_t>(layer) * 2 * window_ * channels;
+  const float* log = columns_.data() + (layer * log_size_ + first) * channels;
   for (int64_t c = 0; c < columns; ++c) {
     const int64_t from = c + positions;  // in (conv, log)
     const float* source =
@@ -140,25 +174,27 @@ void SequenceMemory::move_conv(float* conv, int layer, int64_t positions) const 
   }
 }
 
-void SequenceMemory::replay(int64_t positions, tensor::AlignedBuffer<float>& target) {
+void SequenceMemory::replay(tensor::AlignedBuffer<float>& source, int64_t first, int64_t positions,
+                            tensor::AlignedBuffer<float>& target) {
+  const auto factor = static_cast<int64_t>(geometry_.factor_floats());
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
     float* to = state_of(target, layer);
-    const float* from = state_of(base_, layer);
-    const float* factors =
-        factors_.data() + static_cast<size_t>(layer) * 2 * window_ * geometry_.factor_floats();
-    if (to != from) std::memcpy(to, from, geometry_.layer_floats() * sizeof(float));
-    if (positions > 0) replay_(factors, positions, to);
-    move_conv(to + geometry_.state_floats(), layer, positions);
+    const float* from = state_of(source, layer);
+    const float* factors = factors_.data() + (layer * log_size_ + first) * factor;
+    replay_(factors, positions, to == from ? nullptr : from, to);
+    if (to != from) copy_conv(from, to);
+    move_conv(to + geometry_.state_floats(), layer, first, positions);
   }
 }
 
 void SequenceMemory::drop_from_log(int64_t positions) {
-  replay(positions, base_);
+  replay(base_, 0, positions, base_);
   logged_ -= positions;
+  near_at_ = -1;
   const size_t factor = geometry_.factor_floats(), channels = geometry_.conv_channels;
   for (int layer = 0; layer < geometry_.recurrent_layers; ++layer) {
-    float* factors = factors_.data() + static_cast<size_t>(layer) * 2 * window_ * factor;
-    float* columns = columns_.data() + static_cast<size_t>(layer) * 2 * window_ * channels;
+    float* factors = factors_.data() + layer * log_size_ * factor;
+    float* columns = columns_.data() + layer * log_size_ * channels;
     std::memmove(factors, factors + positions * factor, logged_ * factor * sizeof(float));
     std::memmove(columns, columns + positions * channels, logged_ * channels * sizeof(float));
   }
@@ -167,9 +203,14 @@ void SequenceMemory::drop_from_log(int64_t positions) {
 void SequenceMemory::take_back(int64_t positions) {
   CHECK(positions >= 0 && positions <= undoable());
   if (positions == 0) return;
-  replay(logged_ - positions, block_);
   logged_ -= positions;
   length_ -= positions;
+  if (near_at_ >= 0 && near_at_ <= logged_) {
+    replay(near_, near_at_, logged_ - near_at_, block_);
+  } else {
+    replay(base_, 0, logged_, block_);
+    near_at_ = -1;
+  }
   const int64_t size = geometry_.page_tokens;
   while (static_cast<int64_t>(pages_.size()) > (length_ + size - 1) / size) {
     pool_.release(pages_.back());
@@ -203,7 +244,7 @@ bool SequenceMemory::attach(int64_t position, std::span<const PageId> pages,
   CHECK(left == 0);
   length_ = position;
   published_ = 0;  // what is shared lies before `length`, and positions before it are never written
-  logged_ = -1;
+  logged_ = near_at_ = -1;
   return true;
 }
 
@@ -224,10 +265,12 @@ std::optional<Snapshot> SequenceMemory::snapshot() const {
   return result;
 }
 
-size_t SequenceMemory::undo_bytes(const CacheGeometry& geometry, int undo_window) {
-  if (undo_window == 0) return 0;
-  const size_t entries = static_cast<size_t>(geometry.recurrent_layers) * 2 * undo_window;
-  return (entries * (geometry.factor_floats() + geometry.conv_channels) + block_floats(geometry)) *
+size_t SequenceMemory::undo_bytes(const CacheGeometry& geometry, int undo_window, int drafts) {
+  const size_t entries =
+      static_cast<size_t>(geometry.recurrent_layers * log_size(undo_window, drafts));
+  const size_t blocks = (undo_window > 0) + (drafts > 0);
+  return (entries * (geometry.factor_floats() + geometry.conv_channels) +
+          blocks * block_floats(geometry)) *
          sizeof(float);
 }
 
@@ -236,7 +279,7 @@ void SequenceMemory::clear() {
   pages_.clear();
   addresses_.clear();
   length_ = published_ = 0;
-  logged_ = -1;
+  logged_ = near_at_ = -1;
   std::memset(block_.data(), 0, block_.size() * sizeof(float));
 }
 

@@ -45,6 +45,7 @@ struct CacheGeometry {
 struct RecurrentView {
   float* state = nullptr;
   float* conv = nullptr;
+  const float* from = nullptr;  // the state before the call, if elsewhere: `state` is only written
   // Log of the positions of this call (kernels: DeltaFactors), and raw convolution columns [T,
   // channels]; null: not kept.
   float* factors = nullptr;

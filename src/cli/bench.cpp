@@ -465,6 +465,7 @@ Result<int> bench(const BenchOptions& options) {
     TRY(path, demonstration_model());
   }
   if (options.turns > 0) return bench_turns(options, path);
+  if (options.drafts > 0) return bench_draft(options, path);
   if (options.undo) return bench_undo(options, path);
   TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
   TRY(const auto config, model::read_config(files));

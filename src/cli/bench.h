@@ -13,7 +13,10 @@ namespace godwit::cli {
 // Conversations of many turns (bench_turns.cpp).
 Result<int> bench_turns(const BenchOptions& options, const std::string& path);
 
-// What verifying and taking back drafts costs (bench_undo.cpp).
+// Decoding with drafts (bench_draft.cpp).
+Result<int> bench_draft(const BenchOptions& options, const std::string& path);
+
+// What drafting, verifying and taking back drafts costs (bench_undo.cpp).
 Result<int> bench_undo(const BenchOptions& options, const std::string& path);
 
 tensor::DType kv_type_of(const std::string& name);

@@ -23,6 +23,7 @@ struct ModelOptions {
   std::string kv_type = "f16";
   std::string history = "kept";
   bool no_prefix_cache = false;
+  int draft = 0;             // tokens of a step that the drafting head may propose
   int packed_cache_gb = 64;  // of packed weights for later starts; 0: none are kept
   bool verbose = false;
 };
@@ -71,6 +72,7 @@ struct BenchOptions {
   std::string trace;             // file
   int turns = 0;                 // > 0: conversations of so many turns instead
   int64_t conversation = 12288;  // tokens of such a one
+  int drafts = 0;                // > 0: decoding with up to so many drafts instead
   bool undo = false;             // costs of verifying and taking back drafts instead
   bool json = false;
 };

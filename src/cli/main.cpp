@@ -46,6 +46,15 @@ const CLI::Validator kNamed(
     },
     "");
 
+// Where answers are generated.
+void add_draft_flag(CLI::App& app, ModelOptions& o) {
+  app.add_option("--draft", o.draft,
+                 "tokens that the model's drafting head may propose for a step (the answer stays "
+                 "the same); 0: none")
+      ->check(CLI::Range(0, engine::kMaxDrafts))
+      ->capture_default_str();
+}
+
 void add_packed_flag(CLI::App& app, ModelOptions& o) {
   app.add_option("--packed-cache", o.packed_cache_gb,
                  "GB of packed weights kept in ~/.cache/godwit for quick starts; 0: none")
@@ -185,6 +194,7 @@ class Program {
         "  godwit run -m ~/models/Qwen3.5-4B --tools tools.json \"What is the weather in Oslo?\"",
         [this] { return run_command(run_); });
     add_model_flags(*sub, run_.model);
+    add_draft_flag(*sub, run_.model);
     add_answer_flags(*sub, run_.answer);
     sub->add_option("prompt", run_.prompt, "the question; - or absent: standard input");
     sub->add_option("--image", run_.images, "picture, before the text (may be repeated)")
@@ -209,6 +219,7 @@ class Program {
                         "  godwit chat\n  godwit chat -m model.gguf --system \"Answer in French.\"",
                         [this] { return chat_command(chat_); });
     add_model_flags(*sub, chat_.model);
+    add_draft_flag(*sub, chat_.model);
     add_history_flags(*sub, chat_.model);
     add_answer_flags(*sub, chat_.answer);
     sub->add_option("--history-file", chat_.history_file,
@@ -222,6 +233,7 @@ class Program {
                         "  godwit info -m model.gguf -c 262144 --kv q8",
                         [this] { return info_command(info_); });
     add_model_flags(*sub, info_.model);
+    add_draft_flag(*sub, info_.model);
     sub->add_flag("--json", info_.json, "as JSON");
   }
 
@@ -266,9 +278,16 @@ class Program {
         ->expected(0, 1)
         ->default_str("10")
         ->check(CLI::Range(1, 1000));
-    sub->add_flag("--undo", o.undo,
-                  "instead: what verifying a few rows and taking back positions costs, after the "
-                  "first context of -d");
+    sub->add_option("--draft", o.drafts,
+                    "instead: answers with up to so many drafts a step (4 unless said), and how "
+                    "many of them are right")
+        ->expected(0, 1)
+        ->default_str("4")
+        ->check(CLI::Range(1, engine::kMaxDrafts));
+    sub->add_flag(
+        "--undo", o.undo,
+        "instead: what drafting, verifying a few rows and taking back positions costs, after the "
+        "first context of -d");
     sub->add_option("--conversation", o.conversation, "tokens of such a conversation")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
         ->capture_default_str();
@@ -285,6 +304,7 @@ class Program {
                         "--tls-key key.pem",
                         [this] { return serve_command(serve_); });
     add_model_flags(*sub, o.model);
+    add_draft_flag(*sub, o.model);
     add_history_flags(*sub, o.model);
     sub->get_option("--verbose")
         ->description("requests, and fields of them that are ignored, on standard error");

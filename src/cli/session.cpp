@@ -217,6 +217,7 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.history = options.history;
   engine.prefix_cache = !options.no_prefix_cache;
   engine.max_sequences = 1;
+  engine.draft_tokens = options.draft;
   engine.cache_folder = options.conversations;
   engine.packed_folder = packed_folder(options);
   engine.packed_disk_bytes = static_cast<size_t>(options.packed_cache_gb) << 30;
@@ -320,6 +321,8 @@ std::string summary(const engine::Event& done) {
       rate(usage.prompt_tokens - usage.reused_tokens, done.timings.prefill),
       usage.completion_tokens, rate(usage.completion_tokens - 1, done.timings.decode),
       done.timings.first_token);
+  if (usage.drafted_tokens > 0)
+    text += fmt::format(", {} of {} drafts right", usage.accepted_drafts, usage.drafted_tokens);
   if (!usage.reuse_note.empty()) text += "; " + usage.reuse_note;
   return text;
 }

@@ -104,7 +104,8 @@ Status EngineImpl::load() {
   TRY(settings_, settle(options_, config, files_, plan));
   pool_ = std::make_unique<ComputePool>(settings_.threads.most());
   TRY(const Isa isa, isa_from_environment());
-  model::LoadOptions load{.packed_folder = options_.packed_folder,
+  model::LoadOptions load{.drafting = settings_.drafts > 0,
+                          .packed_folder = options_.packed_folder,
                           .packed_limit = options_.packed_disk_bytes};
   const size_t on_disk = settings_.memory.on_disk;
   if (on_disk > 0) load.experts = model::LoadOptions::Experts::kOnDisk;

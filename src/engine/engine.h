@@ -2,6 +2,7 @@
 // in, events come out.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,8 @@
 #include "engine/request.h"
 
 namespace godwit::engine {
+
+constexpr int kMaxDrafts = 4;  // of one step: five rows cost little more than one
 
 struct EngineOptions {
   std::string model;   // folder or .gguf
@@ -32,6 +35,11 @@ struct EngineOptions {
   // snapshot. 0: none; −1: 64 where one sequence runs at a time and prefixes are kept, else none
   // (each that runs pays for its log).
   int undo_window = -1;
+  // Tokens that the model's drafting head may propose for a step, 0 … 4: those that the sampler
+  // picks anyway are kept, so the answer is the same. How many pay is measured, none included;
+  // `draft_always`: so many whatever they cost (tests, bench).
+  int draft_tokens = 0;
+  bool draft_always = false;
   // Assistant turns that a client sends back: "kept" uses the tokens that were generated if they
   // say the same, so that nothing is computed again; "official" renders them as the template does
   // (which drops earlier reasoning).
@@ -79,6 +87,8 @@ struct EngineStats {
   int64_t reuse_whole = 0, reuse_unknown = 0, reuse_diverged = 0, reuse_no_snapshot = 0;
   int64_t undone_positions = 0;  // taken back without computing anew
   int64_t pictures_encoded = 0, pictures_reused = 0;
+  // Drafts that were verified, and those that were right, by their place after the last token.
+  std::array<int64_t, kMaxDrafts> drafted{}, drafts_accepted{};
   double prefill_seconds = 0, decode_seconds = 0;
 };
 

@@ -51,10 +51,13 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       scheduler_(scheduler_limits(parts.options)),
       runner_(parts.model, parts.compute, parts.settings, parts.vision),
       undo_{parts.settings.undo_window,
-            [&model = parts.model](const float* factors, int64_t positions, float* state) {
-              model.replay(factors, positions, state);
-            }},
+            [&model = parts.model](const float* factors, int64_t positions, const float* from,
+                                   float* state) { model.replay(factors, positions, from, state); },
+            parts.settings.drafts},
       newline_(parts.tokenizer.encode("\n")) {
+  if (parts_.settings.drafts > 0)
+    drafter_.emplace(parts_.model, parts_.compute, parts_.settings, token_limits(),
+                     runner_.workspace());
   if (parts_.store && parts_.options.prefix_cache)
     files_.emplace(parts.settings.geometry, *pool_, tree_, *parts_.store, parts_.compute);
   if (parts_.options.prefix_cache) {
@@ -91,19 +94,26 @@ void EngineCore::step() {
   admit();
   std::vector<Runner::Work> work = reserve_step();
   encode_media(work);
+  const auto begin = Clock::now();
+  int64_t tokens = 0, rows = 0;
+  bool decodes = drafter_ && !work.empty();
+  for (const Runner::Work& item : work) {
+    tokens += item.count;
+    rows += 1 + static_cast<int64_t>(item.drafts.size());
+    decodes = decodes && item.count == 1;
+  }
   // In one forward(), unless several texts are scored: rows of logits are few.
   for (auto first = work.begin(); first != work.end();) {
     auto last = first;
-    for (int64_t rows = 0; last != work.end(); ++last) {
-      rows += last->logits;
-      if (rows > parts_.settings.workspace.max_logit_rows) break;
+    for (int64_t logits = 0; last != work.end(); ++last) {
+      logits += last->logits;
+      if (logits > parts_.settings.workspace.max_logit_rows) break;
     }
     run({first, last});
     first = last;
   }
+  if (decodes) drafter_->costs.add_step(rows, seconds_since(begin));
   if (parts_.options.prefix_cache) {
-    int64_t tokens = 0;
-    for (const Runner::Work& item : work) tokens += item.count;
     make_ready(tokens / kTokensPerReady);
     is_ready_ = false;
   }
@@ -140,13 +150,15 @@ void EngineCore::run(std::span<const Runner::Work> work) {
   for (size_t i = 0; i < work.size(); ++i) {
     Sequence& sequence = *work[i].sequence;
     after_share(work[i]);
-    const int64_t done = sequence.memory->length();
+    const int64_t drafts = static_cast<int64_t>(work[i].drafts.size());
+    const int64_t done = sequence.memory->length() - drafts;
+    if (sequence.drafts) sequence.drafts->keep(done - work[i].count, runner_.hidden(i));
     const bool is_whole = done == sequence.length();
     const size_t first_row = row;
     row += static_cast<size_t>(work[i].logits);
     switch (sequence.prompt.task) {
       case Task::kGenerate:
-        if (is_whole) take_token(sequence, runner_.logits(first_row));
+        if (is_whole) take_tokens(sequence, work[i], first_row);
         break;
       case Task::kEmbed:
         pool_rows(sequence, runner_.hidden(i));
@@ -208,6 +220,8 @@ void EngineCore::start(Sequence& sequence) {
   }
   const bool wants_all =
       sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
+  if (drafter_ && sequence.prompt.task == Task::kGenerate && sequence.prompt.draft_tokens != 0)
+    sequence.drafts = drafter_->start();
   if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
   if (!sequence.memory) sequence.memory = new_memory();
   scheduler_.started(sequence.id, sequence.memory->length());
@@ -335,8 +349,48 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
         logits = std::clamp<int64_t>(end - (sequence.prompt.score_from - 1), 0, share.count);
       work.push_back({&sequence, share.count, logits});
     }
+    if (drafter_) plan_drafts(work);
     for (Runner::Work& item : work) plan_pauses(item);  // room for shares first
     return work;
+  }
+}
+
+// Room for what may come next where a sequence lacks one token; the drafting head says what.
+void EngineCore::plan_drafts(std::vector<Runner::Work>& work) {
+  const auto lacks_one = [](const Runner::Work& item) {
+    return item.sequence->drafts && item.count == 1 && item.logits == 1 &&
+           item.sequence->answer_tokens() > 0;
+  };
+  const auto decodes = std::count_if(work.begin(), work.end(), lacks_one);
+  if (decodes == 0) return;
+  const auto room = std::min<int64_t>(parts_.settings.drafts, kDraftRows / decodes - 1);
+  std::vector<Drafter::Wish> wishes;
+  for (const Runner::Work& item : work) {
+    if (!lacks_one(item)) continue;
+    Sequence& sequence = *item.sequence;
+    int64_t most = std::min(room, sequence.prompt.max_new_tokens - sequence.answer_tokens() - 1);
+    if (const int wanted = sequence.prompt.draft_tokens; wanted >= 0)
+      most = std::min<int64_t>(most, wanted);
+    if (most <= 0) continue;
+    const int count =
+        parts_.options.draft_always
+            ? static_cast<int>(most)
+            : sequence.drafts->policy.choose(drafter_->costs, decodes, static_cast<int>(most));
+    if (count == 0 || !tree_.evict(sequence.memory->pages_needed(1 + count))) continue;
+    CHECK(sequence.memory->reserve(1 + count));
+    wishes.push_back({&sequence, count});
+  }
+  if (wishes.empty()) return;
+  const auto begin = Clock::now();
+  drafter_->draft(wishes);
+  stats_.decode_seconds += seconds_since(begin);
+  for (const Drafter::Wish& wish : wishes) {
+    DraftState& state = *wish.sequence->drafts;
+    state.unconfirmed = static_cast<int64_t>(state.ids.size());
+    const auto item = std::find_if(work.begin(), work.end(),
+                                   [&](const auto& w) { return w.sequence == wish.sequence; });
+    item->drafts = state.ids;
+    item->logits += state.unconfirmed;
   }
 }
 
@@ -387,6 +441,7 @@ void EngineCore::preempt(Scheduler::Id id) {
   sequence.memory.reset();
   sequence.pooled.clear();  // they are made again
   sequence.scores.clear();
+  sequence.drafts.reset();
   scheduler_.preempted(id);
   ++stats_.preempted;
   log_info("request {}: preempted, pages ran out", id);
@@ -395,7 +450,7 @@ void EngineCore::preempt(Scheduler::Id id) {
 void EngineCore::after_share(const Runner::Work& work) {
   Sequence& sequence = *work.sequence;
   scheduler_.computed(sequence.id, work.count);
-  const int64_t done = sequence.memory->length();
+  const int64_t done = sequence.memory->length() - static_cast<int64_t>(work.drafts.size());
   if (done <= sequence.prompt_tokens) {
     Event event;
     event.kind = Event::Kind::kPromptProgress;
@@ -429,6 +484,42 @@ void EngineCore::keep_snapshot(Sequence& sequence) {
   sequence.memory->publish();
 }
 
+void EngineCore::take_tokens(Sequence& sequence, const Runner::Work& work, size_t row) {
+  const size_t drafted = work.drafts.size();
+  for (size_t p = 0; p < drafted; ++p) ++stats_.drafted[p];
+  sequence.usage.drafted_tokens += static_cast<int>(drafted);
+  size_t right = 0;
+  for (;; ++right) {
+    const int64_t next = sequence.length();
+    if (!take_token(sequence, runner_.logits(row + right))) return;  // the drafts went with it
+    // More than one where the thought was closed: those follow from no logits.
+    const bool alone = sequence.length() == next + 1;
+    if (right == drafted || !alone || sequence.ids.back() != work.drafts[right]) break;
+    --sequence.drafts->unconfirmed;
+    scheduler_.computed(sequence.id, 1);
+    ++stats_.drafts_accepted[right];
+    ++sequence.usage.accepted_drafts;
+  }
+  if (drafted == 0) return;
+  drop_drafts(sequence);
+  for (DraftPolicy* policy : {&sequence.drafts->policy, &drafter_->policy})
+    policy->record(static_cast<int>(drafted), static_cast<int>(right));
+}
+
+// As if only what is right had been computed.
+void EngineCore::drop_drafts(Sequence& sequence) {
+  const int64_t wrong = sequence.drafts ? std::exchange(sequence.drafts->unconfirmed, 0) : 0;
+  if (wrong == 0) return;
+  sequence.memory->take_back(wrong);
+  sequence.drafts->drop_last(wrong, parts_.model.config().text.hidden_size);
+}
+
+TokenLimits EngineCore::token_limits() const {
+  return {static_cast<int32_t>(std::min<int64_t>(parts_.tokenizer.vocabulary_size(),
+                                                 parts_.model.config().text.vocab_size)),
+          parts_.conventions.undecodable};
+}
+
 bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
   if (sequence.answer_tokens() == 0) {
     sequence.first_token = Clock::now();
@@ -439,9 +530,7 @@ bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
     finish(sequence, FinishReason::kLength);
     return false;
   }
-  const TokenLimits limits{
-      std::min<int32_t>(parts_.tokenizer.vocabulary_size(), static_cast<int32_t>(logits.size())),
-      parts_.conventions.undecodable};
+  const TokenLimits limits = token_limits();
   const auto position = static_cast<uint64_t>(sequence.answer_tokens());
   std::vector<float> raw;
   if (sequence.prompt.logprobs >= 0) raw.assign(logits.begin(), logits.begin() + limits.decodable);
@@ -485,13 +574,14 @@ bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogpr
 }
 
 void EngineCore::finish(Sequence& sequence, FinishReason reason) {
+  drop_drafts(sequence);
   std::vector<Event> events;
   sequence.answer.finish(events);
   for (Event& event : events) sequence.channel->push(std::move(event));
   if (sequence.memory && sequence.prompt.task == Task::kGenerate) {
     keep_snapshot(sequence);
     plan_spill(sequence);
-    if (sequence.memory->undoable() > 0)
+    if (parts_.settings.undo_window > 0 && sequence.memory->undoable() > 0)
       last_ = {sequence.keys(sequence.memory->length()), std::move(sequence.memory)};
   }
   if (reason == FinishReason::kStop || reason == FinishReason::kLength) remember_turn(sequence);

@@ -11,6 +11,7 @@
 #include "cache/page_pool.h"
 #include "cache/prefix_files.h"
 #include "cache/prefix_tree.h"
+#include "engine/drafter.h"
 #include "engine/runner.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
@@ -70,11 +71,15 @@ class EngineCore {
   void run(std::span<const Runner::Work> work);
   std::vector<int64_t> stops_within(const Sequence& sequence, int64_t begin, int64_t end) const;
   void plan_pauses(Runner::Work& work);
+  void plan_drafts(std::vector<Runner::Work>& work);
   void after_share(const Runner::Work& work);
   void pool_rows(Sequence& sequence, tensor::ConstMatrixView rows);
   void take_scores(Sequence& sequence, int64_t first, size_t row);
   bool wants_snapshot(const Sequence& sequence, int64_t position) const;
   void keep_snapshot(Sequence& sequence);
+  // The token of logits row `row`, and of those behind it as long as the drafts are right.
+  void take_tokens(Sequence& sequence, const Runner::Work& work, size_t row);
+  void drop_drafts(Sequence& sequence);
   // One more token. False: the answer is over (finished).
   bool take_token(Sequence& sequence, std::span<float> logits);
   bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
@@ -84,6 +89,7 @@ class EngineCore {
   void spill_page();
   void plan_spill(const Sequence& sequence);
   void remove(Scheduler::Id id);
+  TokenLimits token_limits() const;
   void verify() const;
   void update_stats();
 
@@ -94,6 +100,7 @@ class EngineCore {
   std::optional<cache::PrefixFiles> files_;
   Scheduler scheduler_;
   Runner runner_;
+  std::optional<Drafter> drafter_;
   std::map<Scheduler::Id, std::unique_ptr<Sequence>> sequences_;
   struct {
     std::vector<cache::Key> keys;

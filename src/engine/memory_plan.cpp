@@ -5,6 +5,7 @@
 
 #include "base/container.h"
 #include "cache/sequence_memory.h"
+#include "engine/draft_state.h"
 
 namespace godwit::engine {
 namespace {
@@ -37,6 +38,18 @@ size_t tokenizer_bytes(const checkpoint::ModelFiles& files) {
   return unknown ? 0 : size / 100 * kJsonPercent;
 }
 
+// Of one sequence: the head's keys and values, and the hidden rows that it will be fed.
+size_t draft_bytes(const Settings& settings, int64_t hidden) {
+  return cache::WindowMemory::bytes(settings.draft_geometry, settings.draft_window) +
+         static_cast<size_t>(kDraftRowsKept * hidden) * sizeof(float);
+}
+
+// forward()'s hidden rows, a batch for the head with its results, logits.
+size_t drafter_bytes(const Settings& settings, int64_t hidden) {
+  const int64_t rows = settings.workspace.max_tokens + 2 * kDraftRowsKept;
+  return static_cast<size_t>(rows * hidden + settings.draft_ids) * sizeof(float);
+}
+
 }  // namespace
 
 Result<int64_t> choose_pages(const EngineOptions& options, const Settings& settings,
@@ -63,16 +76,20 @@ Result<int64_t> choose_pages(const EngineOptions& options, const Settings& setti
 
 MemoryPlan plan_memory(const EngineOptions& options, const Settings& settings,
                        const checkpoint::ModelFiles& files, const model::WeightPlan& weights,
-                       size_t workspace, int64_t vocabulary) {
+                       size_t workspace, const model::TextConfig& config) {
   const cache::CacheGeometry& geometry = settings.geometry;
   const int64_t one = pages_of_one(settings);
   const int64_t snapshots =
       options.prefix_cache
           ? std::min(kSnapshotsOfOne * cache::snapshot_pages(geometry), settings.pages - one)
           : 0;
-  const size_t state = cache::block_floats(geometry) * sizeof(float) +
-                       cache::SequenceMemory::undo_bytes(geometry, settings.undo_window);
-  const size_t logits = static_cast<size_t>(vocabulary) * sizeof(float);
+  size_t state = cache::block_floats(geometry) * sizeof(float) +
+                 cache::SequenceMemory::undo_bytes(geometry, settings.undo_window, settings.drafts);
+  const size_t logits = static_cast<size_t>(config.vocab_size) * sizeof(float);
+  if (settings.drafts > 0) {
+    state += draft_bytes(settings, config.hidden_size);
+    workspace += drafter_bytes(settings, config.hidden_size) + settings.drafts * logits;
+  }
   MemoryPlan plan;
   plan.weights = weights.packed_bytes + std::min(weights.mapped_bytes, kMappedRows);
   plan.kv_pages = static_cast<size_t>(one) * geometry.page_bytes();
@@ -87,10 +104,11 @@ MemoryPlan plan_memory(const EngineOptions& options, const Settings& settings,
     plan.weights -= weights.expert_bytes;
     plan.on_disk = weights.expert_bytes;
   }
+  const int64_t more_logits = settings.workspace.max_logit_rows - 1 - settings.drafts;
   plan.limit = plan.total() +
                static_cast<size_t>(settings.pages - one - snapshots) * geometry.page_bytes() +
                static_cast<size_t>(options.max_sequences - 1) * state +
-               static_cast<size_t>(settings.workspace.max_logit_rows - 1) * logits;
+               static_cast<size_t>(more_logits) * logits;
   return plan;
 }
 

@@ -358,6 +358,7 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
     prepared.max_new_tokens = std::min<int64_t>(prepared.max_new_tokens, request.max_tokens);
   prepared.logprobs = request.logprobs;
   prepared.ignore_end = request.ignore_end;
+  prepared.draft_tokens = request.draft_tokens;
   prepared.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return prepared;

@@ -44,6 +44,7 @@ struct Prepared {
   Task task = Task::kGenerate;
   Pooling pooling = Pooling::kMean;
   int64_t score_from = 1;
+  int draft_tokens = -1;
   int logprobs = -1;
   bool ignore_end = false;
   double seconds = 0;  // that this took

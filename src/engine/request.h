@@ -60,6 +60,7 @@ struct GenerationRequest {
   int max_tokens = -1;                 // −1: to the end of the context
   std::vector<std::string> stop;       // the answer ends before the first of them
   bool ignore_end = false;             // go on after an end token (bench)
+  int draft_tokens = -1;               // fewer drafts than the engine's; −1: as it has them
   int logprobs = -1;         // ≥ 0: log-probability of each token and of this many alternatives
   bool parse_output = true;  // reasoning, content and tool calls apart; false: all is content
   std::string cache_key;     // free text for logs
@@ -75,6 +76,7 @@ struct TokenLogprob {
 
 struct Usage {
   int prompt_tokens = 0, reused_tokens = 0, completion_tokens = 0, reasoning_tokens = 0;
+  int drafted_tokens = 0, accepted_drafts = 0;  // of the drafting head; verified, and right
   int vision_tokens = 0, pictures_encoded = 0, pictures_reused = 0;
   std::string reuse_note;  // why reuse stopped where it did; empty if all that could be reused was
 };

@@ -6,11 +6,6 @@
 #include "model/workspace.h"
 
 namespace godwit::engine {
-namespace {
-
-constexpr int64_t kDecodeRows = 8;  // with so few the memory is the limit, with more the cores
-
-}  // namespace
 
 Runner::Runner(const model::Model& model, ComputePool& pool, const Settings& settings,
                VisionStore& vision)
@@ -21,7 +16,8 @@ Runner::Runner(const model::Model& model, ComputePool& pool, const Settings& set
       vocabulary_(model.config().text.vocab_size),
       hidden_(model.config().text.hidden_size),
       workspace_(model.make_workspace(settings.workspace)),
-      logits_(static_cast<size_t>(settings.workspace.max_logit_rows) * vocabulary_) {}
+      logits_(static_cast<size_t>(settings.workspace.max_logit_rows) * vocabulary_),
+      vision_rows_(static_cast<int64_t>(hidden_)) {}
 
 Runner::~Runner() = default;
 
@@ -29,7 +25,6 @@ void Runner::run(std::span<const Work> work) {
   ids_.clear();
   positions_.clear();
   sequences_.clear();
-  vision_row_.clear();
   vision_rows_.clear();
   logit_rows_.clear();
   pauses_.clear();
@@ -42,18 +37,15 @@ void Runner::run(std::span<const Work> work) {
     const auto end = static_cast<int32_t>(ids_.size());
     for (auto row = end - static_cast<int32_t>(item.logits); row < end; ++row)
       logit_rows_.push_back(row);
-    wants_hidden = wants_hidden || item.sequence->prompt.task == Task::kEmbed;
+    wants_hidden =
+        wants_hidden || item.sequence->prompt.task == Task::kEmbed || item.sequence->drafts;
   }
   model::Batch batch{.ids = ids_,
                      .positions = positions_,
                      .sequences = sequences_,
                      .geometry = &settings_.geometry,
                      .logit_rows = logit_rows_};
-  if (!vision_rows_.empty()) {
-    batch.vision = {vision_rows_.data(), static_cast<int64_t>(vision_rows_.size() / hidden_),
-                    static_cast<int64_t>(hidden_)};
-    batch.vision_row = vision_row_;
-  }
+  vision_rows_.give(batch);
   const auto rows = static_cast<int64_t>(logit_rows_.size()),
              columns = static_cast<int64_t>(vocabulary_);
   model::BatchOutput output{.logits = {logits_.data(), rows, columns, columns}};
@@ -67,7 +59,8 @@ void Runner::run(std::span<const Work> work) {
   const bool few = static_cast<int64_t>(ids_.size()) <= kDecodeRows;
   pool_.use(few ? threads.decode : threads.prefill);
   model_.forward(batch, *workspace_, output);
-  for (const Work& item : work) item.sequence->memory->advance(item.count);
+  for (const Work& item : work)
+    item.sequence->memory->advance(item.count + static_cast<int64_t>(item.drafts.size()));
 }
 
 tensor::ConstMatrixView Runner::hidden(size_t i) const {
@@ -79,39 +72,18 @@ void Runner::add_tokens(const Work& work) {
   Sequence& sequence = *work.sequence;
   const int64_t begin = sequence.memory->length(), end = begin + work.count;
   CHECK(work.count > 0 && end <= sequence.length());
-  const size_t first_row = ids_.size();
+  const auto drafts = static_cast<int64_t>(work.drafts.size()), rows = work.count + drafts;
   sequences_.push_back(
-      {static_cast<int64_t>(first_row), work.count, sequence.memory->view(work.count)});
+      {static_cast<int64_t>(ids_.size()), rows, sequence.memory->view(rows, drafts)});
   const size_t first_pause = pauses_.size();
   for (const Work::Pause& pause : work.pauses)
     pauses_.push_back({pause.position - begin, pause.pages});
   sequences_.back().memory.pauses = std::span(pauses_).subspan(first_pause);
   ids_.insert(ids_.end(), sequence.ids.begin() + begin, sequence.ids.begin() + end);
-  for (int64_t i = begin; i < end; ++i) positions_.push_back(sequence.position(i));
-  vision_row_.resize(ids_.size(), -1);
-  add_vision_rows(sequence, begin, end, first_row);
-}
-
-// Rows for the pads among tokens [begin, end), the first of which is row `first_row` of the batch.
-void Runner::add_vision_rows(const Sequence& sequence, int64_t begin, int64_t end,
-                             size_t first_row) {
-  for (const PreparedMedia& media : sequence.prompt.media) {
-    for (size_t slice = 0; slice < media.slices.size(); ++slice) {
-      const int64_t first = std::max(begin, media.slices[slice]);
-      const int64_t last = std::min(end, media.slices[slice] + media.rows_per_slice);
-      if (first >= last) continue;
-      CHECK(media.rows);
-      const int64_t row =
-          static_cast<int64_t>(slice) * media.rows_per_slice + (first - media.slices[slice]);
-      const auto at = static_cast<int32_t>(vision_rows_.size() / hidden_);
-      const auto source = media.rows->begin() + row * static_cast<int64_t>(hidden_);
-      vision_rows_.insert(vision_rows_.end(), source,
-                          source + (last - first) * static_cast<int64_t>(hidden_));
-      for (int64_t i = first; i < last; ++i) {
-        vision_row_[first_row + (i - begin)] = at + static_cast<int32_t>(i - first);
-      }
-    }
-  }
+  ids_.insert(ids_.end(), work.drafts.begin(), work.drafts.end());
+  for (int64_t i = begin; i < end + drafts; ++i) positions_.push_back(sequence.position(i));
+  vision_rows_.add(sequence, begin, end);
+  vision_rows_.add_text(drafts);
 }
 
 std::optional<double> Runner::encode_media(const Work& work) {

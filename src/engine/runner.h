@@ -10,6 +10,7 @@
 #include "base/compute_pool.h"
 #include "engine/sequence.h"
 #include "engine/settings.h"
+#include "engine/vision_input.h"
 #include "model/model.h"
 
 namespace godwit::engine {
@@ -23,22 +24,26 @@ class Runner {
   struct Work {
     Sequence* sequence;
     int64_t count;   // of its next tokens; pages are reserved
-    int64_t logits;  // of the last so many of them are wanted
+    int64_t logits;  // of the last so many rows are wanted, drafts among them
     struct Pause {
       int64_t position;
       cache::Snapshot snapshot;         // to be filled; no pages: none is wanted
       std::vector<std::byte*> pages{};  // their addresses
     };
     std::vector<Pause> pauses{};  // rising, within
+    // Behind the last known token: they are computed too, and may be taken back.
+    std::span<const int32_t> drafts{};
   };
   // Memories are advanced. logits(i) belongs to the i-th row that wanted them, until the next call;
   // the caller may change them.
   void run(std::span<const Work> work);
   std::span<float> logits(size_t i) { return {logits_.data() + i * vocabulary_, vocabulary_}; }
 
-  // The last layer's normed output for the tokens of work[i], if it is an embedding; until the next
-  // call.
+  // The last layer's normed output for the tokens and drafts of work[i], if it is an embedding or
+  // may be drafted for; until the next call.
   tensor::ConstMatrixView hidden(size_t i) const;
+
+  model::Workspace& workspace() { return *workspace_; }
 
   // Rows of the vision tower for all media that a share touches. Returns the seconds it took, or
   // nothing if the request was cancelled meanwhile.
@@ -46,7 +51,6 @@ class Runner {
 
  private:
   void add_tokens(const Work& work);
-  void add_vision_rows(const Sequence& sequence, int64_t begin, int64_t end, size_t first_row);
 
   const model::Model& model_;
   ComputePool& pool_;
@@ -54,15 +58,14 @@ class Runner {
   VisionStore& vision_;
   const size_t vocabulary_, hidden_;
   std::unique_ptr<model::Workspace> workspace_, vision_workspace_;
-  int64_t vision_patches_ = 0;           // what the second is made for
-  tensor::AlignedBuffer<float> logits_;  // [max_logit_rows, vocabulary]
-  tensor::AlignedBuffer<float>
-      hidden_rows_;  // [max_tokens, hidden]; empty until an embedding is asked for
-  std::vector<int32_t> ids_, vision_row_, logit_rows_;
+  int64_t vision_patches_ = 0;                // what the second is made for
+  tensor::AlignedBuffer<float> logits_;       // [max_logit_rows, vocabulary]
+  tensor::AlignedBuffer<float> hidden_rows_;  // [max_tokens, hidden]; empty until it is asked for
+  std::vector<int32_t> ids_, logit_rows_;
   std::vector<model::Position> positions_;
   std::vector<model::BatchSequence> sequences_;
   std::vector<cache::RecurrentPause> pauses_;  // of all sequences, one after the other
-  std::vector<float> vision_rows_;             // [v, hidden]
+  VisionInput vision_rows_;
 };
 
 }  // namespace godwit::engine

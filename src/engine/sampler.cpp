@@ -44,7 +44,8 @@ std::vector<Candidate> largest(std::span<const float> logits, size_t k) {
 
 void apply_bias_and_penalties(std::span<float> logits, const SamplingRules& rules,
                               const TokenCounts& counts) {
-  for (const auto& [id, bias] : rules.logit_bias) logits[id] += bias;
+  for (const auto& [id, bias] : rules.logit_bias)
+    if (static_cast<size_t>(id) < logits.size()) logits[id] += bias;
   if (rules.repetition_penalty == 1 && rules.presence_penalty == 0 && rules.frequency_penalty == 0)
     return;
   for (const auto& [id, count] : counts.all()) {
@@ -151,7 +152,8 @@ int32_t sample(std::span<float> logits, const SamplingRules& rules, const TokenC
                const TokenLimits& limits, uint64_t position) {
   CHECK(limits.decodable > 0 && static_cast<size_t>(limits.decodable) <= logits.size());
   apply_bias_and_penalties(logits, rules, counts);
-  for (int32_t id : limits.banned) logits[id] = kNever;
+  for (int32_t id : limits.banned)
+    if (static_cast<size_t>(id) < logits.size()) logits[id] = kNever;
   logits = logits.first(limits.decodable);
   if (rules.temperature < 1e-5f || rules.top_k == 1) {
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());

@@ -47,7 +47,8 @@ class TokenCounts {
   std::unordered_map<int32_t, int> counts_;
 };
 
-// `logits` are changed. Ids from `decodable` on, and those in `banned`, are never taken.
+// `logits` are changed; they may be of the first ids only (drafts). Ids from `decodable` on, and
+// those in `banned`, are never taken.
 struct TokenLimits {
   int32_t decodable = 0;
   std::span<const int32_t> banned;

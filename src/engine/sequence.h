@@ -8,6 +8,7 @@
 
 #include "cache/sequence_memory.h"
 #include "engine/answer.h"
+#include "engine/draft_state.h"
 #include "engine/event_channel.h"
 #include "engine/prepare.h"
 #include "engine/sampler.h"
@@ -38,6 +39,7 @@ struct Sequence {
   std::vector<int32_t> ids;  // prompt and answer
   int64_t prompt_tokens;
   std::unique_ptr<cache::SequenceMemory> memory;  // null while waiting
+  std::unique_ptr<DraftState> drafts;             // null: nothing is drafted
   std::vector<double> pooled;        // [hidden], of an embedding; a sum, or the last row
   std::vector<TokenLogprob> scores;  // of a scored text
   std::set<int64_t> branch_stops;    // more places for snapshots, where others parted

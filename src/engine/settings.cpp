@@ -5,6 +5,7 @@
 #include "base/container.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "engine/draft_state.h"
 #include "engine/memory_plan.h"
 #include "model/loaded_model.h"
 
@@ -15,6 +16,8 @@ using checkpoint::Json;
 
 constexpr int64_t kDefaultContext = 32768;
 constexpr int kUndoWindow = 64;
+// A tokenizer's first tokens are its most frequent (docs/performance.md).
+constexpr int64_t kMaxDraftIds = 65536;
 
 Result<tensor::DType> parse_kv_type(const std::string& name, int head_dim) {
   if (name == "f32") return tensor::DType::kF32;
@@ -58,6 +61,10 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   TRY_STATUS(in_range("prefill chunk", options.prefill_chunk, 1, 65536));
   TRY_STATUS(in_range("sequences", options.max_sequences, 1, 256));
   TRY_STATUS(in_range("undo window", options.undo_window, -1, 4096));
+  TRY_STATUS(in_range("draft tokens", options.draft_tokens, 0, kMaxDrafts));
+  if (options.draft_tokens > 0 && weights.mtp_parameters == 0)
+    return bad_input("{}: draft tokens: expected a model with a drafting head, found none",
+                     options.model);
   TRY_STATUS(in_range("queue", options.queue_limit, 1, 1 << 20));
   const int64_t most = config.text.max_context > 0 ? config.text.max_context : kDefaultContext;
   TRY_STATUS(in_range("context", options.context, 0, most));
@@ -74,13 +81,19 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   settings.geometry = sizes.cache_geometry(settings.kv_type, kPageTokens);
   if (settings.geometry.page_bytes() == 0)
     return bad_input("model: expected attention layers, found none");
+  settings.drafts = options.draft_tokens;
+  settings.draft_geometry = sizes.draft_cache_geometry(settings.kv_type, kPageTokens);
+  settings.draft_geometry.attention_layers = 1;
+  settings.draft_window = std::min(settings.context, kDraftWindow);
+  settings.draft_ids = std::min<int64_t>(config.text.vocab_size / 16 * 16, kMaxDraftIds);
   settings.workspace.max_tokens = options.prefill_chunk + 8 * options.max_sequences;
   settings.workspace.max_logit_rows = options.max_sequences + kScoreRows;
   settings.workspace.max_context = settings.context;
-  TRY(settings.pages, choose_pages(options, settings, weights.packed_bytes));
+  TRY(const model::WeightPlan loaded, model::Model::plan(files, {.drafting = settings.drafts > 0}));
+  TRY(settings.pages, choose_pages(options, settings, loaded.packed_bytes));
 
-  settings.memory = plan_memory(options, settings, files, weights,
-                                sizes.workspace_bytes(settings.workspace), config.text.vocab_size);
+  settings.memory = plan_memory(options, settings, files, loaded,
+                                sizes.workspace_bytes(settings.workspace), config.text);
   const size_t available = available_memory(), wanted = settings.memory.total();
   if (available > 0 && wanted > available)
     log_warn("memory: the plan is {} MB, but {} MB are free", wanted >> 20, available >> 20);

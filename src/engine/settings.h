@@ -12,6 +12,7 @@
 namespace godwit::engine {
 
 constexpr int kPageTokens = 64;
+constexpr int64_t kDecodeRows = 8;  // with so few the memory is the limit, with more the cores
 constexpr int64_t kScoreRows =
     32;  // of a text that is scored, in one forward(): a vocabulary is wide
 
@@ -22,10 +23,14 @@ struct Settings {
   int undo_window = 0;
   tensor::DType kv_type = tensor::DType::kF16;
   cache::CacheGeometry geometry;
+  int drafts = 0;  // of a step, at most; 0: the drafting head is not loaded
+  cache::CacheGeometry draft_geometry;
+  int64_t draft_window = 0;  // positions that the head sees at least
+  int64_t draft_ids = 0;     // only tokens below are drafted
   model::WorkspaceLimits workspace;
   MemoryPlan memory;
 };
-// Checks the options against the model.
+// Checks the options against the model. `weights`: all that the files hold.
 Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& config,
                         const checkpoint::ModelFiles& files, const model::WeightPlan& weights);
 

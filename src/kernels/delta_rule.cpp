@@ -101,6 +101,13 @@ struct Head {
   }
 };
 
+// One head's state, in its place: a copy here is in the nearest cache when it is wanted.
+float* bring_head(const DeltaState& state, int64_t head, const Shape& shape) {
+  const int64_t size = shape.key_dim * shape.value_dim;
+  if (state.from) std::copy_n(state.from + head * size, size, state.data + head * size);
+  return state.data + head * size;
+}
+
 void run_steps(const Head& head, int64_t first, float* state) {
   float q[kMaxDim], k[kMaxDim], delta[kMaxDim];
   for (int64_t t = first; t < head.qkv.rows; ++t) {
@@ -200,7 +207,7 @@ size_t delta_rule_scratch_bytes(int threads, int64_t max_tokens, const DeltaRule
 }
 
 void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView beta,
-                ConstMatrixView log_decay, const DeltaRuleShape& shape, float* state,
+                ConstMatrixView log_decay, const DeltaRuleShape& shape, DeltaState state,
                 DeltaFactors factors, MatrixView out, std::span<std::byte> scratch) {
   const TraceScope scope("delta_rule");
   const Shape dims{shape.key_dim, shape.value_dim};
@@ -231,7 +238,7 @@ void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView bet
                              .factors = factors.data ? factors.data + h * entry : nullptr,
                              .factor_stride = shape.value_heads * entry,
                              .query_scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim))};
-             float* head_state = state + h * dims.key_dim * dims.value_dim;
+             float* head_state = bring_head(state, h, dims);
              if (in_chunks > 0) {
                run_chunks(head, in_chunks, head_state,
                           ChunkScratch(reinterpret_cast<float*>(scratch.data()) +
@@ -243,14 +250,15 @@ void delta_rule(const Context& context, ConstMatrixView qkv, ConstMatrixView bet
 }
 
 void delta_replay(const Context& context, const float* factors, int64_t positions,
-                  const DeltaRuleShape& shape, float* state) {
+                  const DeltaRuleShape& shape, DeltaState state) {
   const int64_t key_dim = shape.key_dim, value_dim = shape.value_dim,
                 entry = key_dim + value_dim + 1;
-  for_rows(context, shape.value_heads, positions * key_dim * value_dim, [&](int64_t h, int) {
+  for_rows(context, shape.value_heads, (1 + positions) * key_dim * value_dim, [&](int64_t h, int) {
+    float* head_state = bring_head(state, h, {key_dim, value_dim});
     for (int64_t t = 0; t < positions; ++t) {
       const float* log = factors + (t * shape.value_heads + h) * entry;
       context.table->delta_replay_step(log, log + key_dim, std::exp(log[key_dim + value_dim]),
-                                       state + h * key_dim * value_dim, key_dim, value_dim);
+                                       head_state, key_dim, value_dim);
     }
   });
 }

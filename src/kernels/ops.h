@@ -104,19 +104,25 @@ void delta_gates(const Context&, ConstMatrixView b, ConstMatrixView a, const flo
 struct DeltaFactors {
   float* data = nullptr;  // room for T positions
 };
+// [value_heads, key_dim, value_dim]
+struct DeltaState {
+  float* data;
+  const float* from;  // what it is before, if that is elsewhere: `data` is then only written
+  DeltaState(float* d, const float* f = nullptr) : data(d), from(f) {}  // NOLINT
+};
 // qkv [T, 2 · key_heads · key_dim + value_heads · value_dim]: q | k | v after convolution.
-// l2-normalises q and k (q also times key_dim^−½), then runs the rule from `state` [value_heads,
-// key_dim, value_dim], which is updated. out [T, value_heads · value_dim]. T = 1 … few: stepwise;
-// longer: chunks. The two agree to f32 rounding.
+// l2-normalises q and k (q also times key_dim^−½), then runs the rule from `state`, which is
+// updated. out [T, value_heads · value_dim]. T = 1 … few: stepwise; longer: chunks. The two agree
+// to f32 rounding.
 void delta_rule(const Context&, ConstMatrixView qkv, ConstMatrixView beta,
-                ConstMatrixView log_decay, const DeltaRuleShape& shape, float* state,
+                ConstMatrixView log_decay, const DeltaRuleShape& shape, DeltaState state,
                 DeltaFactors factors, MatrixView out, std::span<std::byte> scratch);
 size_t delta_rule_scratch_bytes(int threads, int64_t max_tokens, const DeltaRuleShape& shape);
 // Moves `state` on by the first `positions` entries of a log: bit for bit what stepwise delta_rule
 // left. (A position is undone by replaying from a snapshot; dividing the decay out again would lose
 // digits.)
 void delta_replay(const Context&, const float* factors, int64_t positions,
-                  const DeltaRuleShape& shape, float* state);
+                  const DeltaRuleShape& shape, DeltaState state);
 // out = (weight · norm(x)) · silu(z) per head of value_dim: the gated norm (weight not
 // zero-centred).
 void gated_rms_norm(const Context&, ConstMatrixView x, ConstMatrixView z, const float* weight,

@@ -35,7 +35,8 @@ struct Batch {
 // Where forward() puts its results; views into memory that the caller owns. An empty view: not
 // wanted.
 struct BatchOutput {
-  tensor::MatrixView logits;  // [logit_rows, vocabulary rows]
+  // [logit_rows, vocabulary rows], or of the first so many ids only (a multiple of 16).
+  tensor::MatrixView logits;
   tensor::MatrixView hidden;  // [n, hidden], after the final norm (what the drafting head eats)
 };
 

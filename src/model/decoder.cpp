@@ -58,11 +58,12 @@ void LoadedModel::finish(const Step& step, const Vector& norm, const DecoderScra
   if (step.observer) step.observer->observe(norm_name, normed);
   if (step.batch.logit_rows.empty()) return;
 
-  CHECK(output.logits.rows == s.selected.rows && output.logits.columns == config_.text.vocab_size);
+  CHECK(output.logits.rows == s.selected.rows && output.logits.columns <= config_.text.vocab_size);
   for (int64_t i = 0; i < s.selected.rows; ++i) {
     std::copy_n(normed.row(step.batch.logit_rows[i]), normed.columns, s.selected.row(i));
   }
-  const kernels::Product head[] = {{.weight = &decoder_.lm_head, .out = output.logits}};
+  const kernels::Product head[] = {
+      {.weight = &decoder_.lm_head, .row_count = output.logits.columns, .out = output.logits}};
   kernels::matmul(context_, s.selected, head, s.matmul, "head");
   if (step.observer) step.observer->observe(logits_name, output.logits);
 }

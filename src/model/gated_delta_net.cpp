@@ -22,9 +22,10 @@ kernels::DeltaRuleShape rule_shape(const TextConfig& c, bool gguf_head_order) {
 
 }  // namespace
 
-void LoadedModel::replay(const float* factors, int64_t positions, float* state) const {
+void LoadedModel::replay(const float* factors, int64_t positions, const float* from,
+                         float* state) const {
   kernels::delta_replay(context_, factors, positions, rule_shape(config_.text, config_.gguf),
-                        state);
+                        {state, from});
 }
 
 GatedDeltaNetScratch::GatedDeltaNetScratch(Arena& arena, const kernels::Context& context,
@@ -69,7 +70,8 @@ void mix(const Step& step, const GatedDeltaNetWeights& w, const LayerWeights& la
           memory.factors ? memory.factors + begin * step.batch.geometry->factor_floats() : nullptr;
       kernels::delta_rule(context, rows(s.convolved, at, n), rows(s.beta, at, n),
                           rows(s.log_decay, at, n), rule_shape(c, step.gguf_head_order),
-                          memory.state, {factors}, rows(s.mixed, at, n), s.rule);
+                          {memory.state, begin == 0 ? memory.from : nullptr}, {factors},
+                          rows(s.mixed, at, n), s.rule);
       if (end < count)
         cache::keep_layer(*step.batch.geometry, *pause++, layer.memory_index, memory);
     });

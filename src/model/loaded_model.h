@@ -44,7 +44,8 @@ class LoadedModel final : public Model {
                Observer* observer) const override;
   void draft(const Batch& batch, ConstMatrixView hidden, Workspace& workspace,
              const BatchOutput& output, Observer* observer) const override;
-  void replay(const float* factors, int64_t positions, float* state) const override;
+  void replay(const float* factors, int64_t positions, const float* from,
+              float* state) const override;
   bool encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
                      Workspace& workspace, MatrixView merged, Observer* observer,
                      const std::atomic<bool>* stop) const override;

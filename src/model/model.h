@@ -99,7 +99,9 @@ class Model {
 
   // Moves a delta-net layer's state on by positions that were logged (RecurrentView::factors), with
   // the bits of the steps themselves if the calls that logged them were of at most 16 tokens.
-  virtual void replay(const float* factors, int64_t positions, float* state) const = 0;
+  // `from`: the state before, if it is not in `state` itself; else null.
+  virtual void replay(const float* factors, int64_t positions, const float* from,
+                      float* state) const = 0;
 };
 
 // Positions on three axes over a whole prompt (spec §3.8): text counts up, each picture or temporal

@@ -345,21 +345,26 @@ Status continue_last_message(engine::GenerationRequest& request) {
 }
 
 Json openai_usage(const std::vector<engine::Event>& done, size_t per_prompt) {
-  int prompt = 0, cached = 0, completion = 0, reasoning = 0;
+  int prompt = 0, cached = 0, completion = 0, reasoning = 0, accepted = 0, rejected = 0;
   for (size_t i = 0; i < done.size(); ++i) {
     const engine::Usage& usage = done[i].usage;
     completion += usage.completion_tokens;
     reasoning += usage.reasoning_tokens;
+    accepted += usage.accepted_drafts;
+    rejected += usage.drafted_tokens - usage.accepted_drafts;
     if (i % per_prompt != 0) continue;
     prompt += usage.prompt_tokens;
     cached += usage.reused_tokens;
   }
-  Json usage = Json::object(
-      {{"prompt_tokens", value(prompt)},
-       {"completion_tokens", value(completion)},
-       {"total_tokens", value(prompt + completion)},
-       {"prompt_tokens_details", Json::object({{"cached_tokens", value(cached)}})},
-       {"completion_tokens_details", Json::object({{"reasoning_tokens", value(reasoning)}})}});
+  Json usage =
+      Json::object({{"prompt_tokens", value(prompt)},
+                    {"completion_tokens", value(completion)},
+                    {"total_tokens", value(prompt + completion)},
+                    {"prompt_tokens_details", Json::object({{"cached_tokens", value(cached)}})},
+                    {"completion_tokens_details",
+                     Json::object({{"reasoning_tokens", value(reasoning)},
+                                   {"accepted_prediction_tokens", value(accepted)},
+                                   {"rejected_prediction_tokens", value(rejected)}})}});
   if (!done.empty()) usage.set("godwit", godwit_extension(done.front()));
   return usage;
 }
@@ -371,6 +376,8 @@ Json godwit_extension(const engine::Event& done) {
                        {"vision_tokens", value(usage.vision_tokens)},
                        {"pictures_encoded", value(usage.pictures_encoded)},
                        {"pictures_reused", value(usage.pictures_reused)},
+                       {"drafted_tokens", value(usage.drafted_tokens)},
+                       {"accepted_drafts", value(usage.accepted_drafts)},
                        {"seed", Json::number_literal(std::to_string(done.seed))},
                        {"timings", Json::object({{"queued", value(t.queued)},
                                                  {"prepare", value(t.prepare)},

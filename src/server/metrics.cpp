@@ -21,9 +21,17 @@ Buckets seconds_buckets() {
 
 using enum EngineNumber::Kind;
 constexpr const char* kLookups = "godwit_prefix_lookups_total";
+constexpr const char* kResult = "result";
+constexpr const char* kDrafted = "godwit_draft_tokens_total";
+constexpr const char* kAccepted = "godwit_draft_accepted_tokens_total";
+constexpr const char* kPosition = "position";
 
 #define GODWIT_STAT(field) \
 #field, [](const engine::EngineStats& s) { return static_cast<double>(s.field); }
+#define GODWIT_DRAFTS(field, position) \
+#field "_" #position,                \
+      [](const engine::EngineStats& s) { return static_cast<double>(s.field[position - 1]); }
+static_assert(engine::kMaxDrafts == 4, "a row for each position");
 constexpr EngineNumber kNumbers[] = {
     {GODWIT_STAT(requests), "godwit_engine_requests_total", "Requests taken by the engine",
      kCounter},
@@ -38,13 +46,23 @@ constexpr EngineNumber kNumbers[] = {
     {GODWIT_STAT(reused_tokens), "godwit_reused_tokens_total",
      "Tokens of prompts taken from the prefix cache", kCounter},
     {GODWIT_STAT(reuse_whole), kLookups, "Prompts by what their lookup in the prefix cache came to",
-     kCounter, "whole"},
-    {GODWIT_STAT(reuse_unknown), kLookups, "", kCounter, "unknown"},
-    {GODWIT_STAT(reuse_diverged), kLookups, "", kCounter, "diverged"},
-    {GODWIT_STAT(reuse_no_snapshot), kLookups, "", kCounter, "no_snapshot"},
+     kCounter, kResult, "whole"},
+    {GODWIT_STAT(reuse_unknown), kLookups, "", kCounter, kResult, "unknown"},
+    {GODWIT_STAT(reuse_diverged), kLookups, "", kCounter, kResult, "diverged"},
+    {GODWIT_STAT(reuse_no_snapshot), kLookups, "", kCounter, kResult, "no_snapshot"},
     {GODWIT_STAT(undone_positions), "godwit_undone_positions_total",
      "Positions of running sequences taken back", kCounter},
     {GODWIT_STAT(generated_tokens), "godwit_generated_tokens_total", "Tokens of answers", kCounter},
+    {GODWIT_DRAFTS(drafted, 1), kDrafted, "Tokens that the drafting head proposed, by position",
+     kCounter, kPosition, "1"},
+    {GODWIT_DRAFTS(drafted, 2), kDrafted, "", kCounter, kPosition, "2"},
+    {GODWIT_DRAFTS(drafted, 3), kDrafted, "", kCounter, kPosition, "3"},
+    {GODWIT_DRAFTS(drafted, 4), kDrafted, "", kCounter, kPosition, "4"},
+    {GODWIT_DRAFTS(drafts_accepted, 1), kAccepted, "Those of them that were right", kCounter,
+     kPosition, "1"},
+    {GODWIT_DRAFTS(drafts_accepted, 2), kAccepted, "", kCounter, kPosition, "2"},
+    {GODWIT_DRAFTS(drafts_accepted, 3), kAccepted, "", kCounter, kPosition, "3"},
+    {GODWIT_DRAFTS(drafts_accepted, 4), kAccepted, "", kCounter, kPosition, "4"},
     {GODWIT_STAT(prefill_seconds), "godwit_prefill_seconds_total", "Time spent computing prompts",
      kCounter},
     {GODWIT_STAT(decode_seconds), "godwit_decode_seconds_total", "Time spent generating answers",
@@ -64,6 +82,7 @@ constexpr EngineNumber kNumbers[] = {
      "Pictures and clips found in the cache", kCounter},
 };
 #undef GODWIT_STAT
+#undef GODWIT_DRAFTS
 
 std::string_view finish_word(engine::FinishReason reason) {
   switch (reason) {
@@ -143,7 +162,7 @@ std::string Metrics::text(const std::vector<ModelSet::State>& models) {
       if (!state.engine) continue;
       prometheus::ClientMetric metric;
       metric.label.push_back({"model", state.name});
-      if (number.result) metric.label.push_back({"result", number.result});
+      if (number.label) metric.label.push_back({number.label, number.label_value});
       const double now = number.of(state.engine->stats());
       (number.kind == kCounter ? metric.counter.value : metric.gauge.value) = now;
       all.back().metric.push_back(std::move(metric));

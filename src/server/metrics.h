@@ -19,7 +19,8 @@ struct EngineNumber {
   double (*of)(const engine::EngineStats& stats);
   const char *name, *help;
   Kind kind;
-  const char* result = nullptr;  // a label: rows of one name follow each other
+  // Rows of one name follow each other, each with another value of this label.
+  const char *label = nullptr, *label_value = nullptr;
 };
 std::span<const EngineNumber> engine_numbers();
 

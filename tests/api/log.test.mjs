@@ -23,6 +23,25 @@ test('metrics: bytes of the cache', async () => {
   assert.ok((await number('godwit_cache_snapshot_bytes')) <= (await number('godwit_cache_bytes_used')));
 });
 
+test('metrics: drafts by position', async () => {
+  const url = await startServer('--draft', '2');
+  const { json } = await post(`${url}/v1/chat/completions`, {
+    messages: [{ role: 'user', content: 'Repeat after me: blue river stone, green hill, white bird.' }],
+    max_tokens: 60,
+    temperature: 0,
+  });
+  const text = (await get(`${url}/metrics`)).text;
+  const number = (name, position) => Number(new RegExp(`^${name}{.*position="${position}"} (.*)$`, 'm').exec(text)[1]);
+  const counts = [1, 2, 3, 4].map((p) => [number('godwit_draft_tokens_total', p), number('godwit_draft_accepted_tokens_total', p)]);
+  assert.ok(counts[0][0] > 0);
+  for (const [drafted, accepted] of counts) assert.ok(accepted <= drafted);
+  assert.deepEqual(counts.slice(2), [[0, 0], [0, 0]]);
+  const details = json.usage.completion_tokens_details;
+  assert.equal(details.accepted_prediction_tokens, counts[0][1] + counts[1][1]);
+  assert.equal(details.accepted_prediction_tokens + details.rejected_prediction_tokens, counts[0][0] + counts[1][0]);
+  assert.equal(json.usage.godwit.drafted_tokens, counts[0][0] + counts[1][0]);
+});
+
 test('metrics: a score has no first token', async () => {
   const url = await startServer();
   await post(`${url}/v1/completions`, { prompt: 'The capital of', echo: true, logprobs: 0, max_tokens: 0 });

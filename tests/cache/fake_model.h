@@ -28,9 +28,9 @@ inline CacheGeometry small_geometry() {
 
 // Runs tokens through the memory as forward() would.
 inline void fake_forward(const CacheGeometry& g, SequenceMemory& memory,
-                         std::span<const int32_t> tokens) {
+                         std::span<const int32_t> tokens, int64_t drafts = 0) {
   const auto n = static_cast<int64_t>(tokens.size());
-  SequenceView view = memory.view(n);
+  SequenceView view = memory.view(n, drafts);
   for (int64_t t = 0; t < n; ++t) {
     const int64_t position = view.cached + t;
     auto* row = reinterpret_cast<float*>(view.pages[position / g.page_tokens]) +
@@ -40,6 +40,7 @@ inline void fake_forward(const CacheGeometry& g, SequenceMemory& memory,
       std::mt19937 random(static_cast<uint32_t>(tokens[t] * 7 + layer));
       std::uniform_real_distribution<float> uniform(-1, 1);
       const RecurrentView& r = view.recurrent[layer];
+      if (r.from && t == 0) std::copy_n(r.from, g.state_floats(), r.state);
       std::vector<float> factors(g.factor_floats());
       for (float& f : factors) f = uniform(random);
       for (int head = 0; head < g.value_heads; ++head) {
@@ -69,7 +70,8 @@ inline void fake_forward(const CacheGeometry& g, SequenceMemory& memory,
 }
 
 inline Undo fake_undo(const CacheGeometry& g, int window) {
-  return {window, [g](const float* factors, int64_t positions, float* state) {
+  return {window, [g](const float* factors, int64_t positions, const float* from, float* state) {
+            if (from) std::copy_n(from, g.state_floats(), state);
             for (int64_t t = 0; t < positions; ++t) {
               for (int head = 0; head < g.value_heads; ++head) {
                 const float* entry =

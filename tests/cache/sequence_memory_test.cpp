@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cache/window_memory.h"
 #include "tests/cache/fake_model.h"
 
 namespace godwit::cache {
@@ -55,6 +56,76 @@ TEST_F(SequenceMemoryTest, RandomStepsAndUndoEqualTheTokensThatAreLeft) {
   }
   EXPECT_GT(taken_back, 200);
   EXPECT_GE(furthest, 8);
+}
+
+// A call's drafts are taken back whatever the window, and what the window promises stays true.
+TEST_F(SequenceMemoryTest, DraftsAreTakenBack) {
+  for (const int window : {0, 2, 8, 64}) {
+    std::mt19937 random(window);
+    Undo undo = fake_undo(g_, window);
+    undo.drafts = 4;
+    SequenceMemory memory(g_, *pool_, blocks_, undo);
+    std::vector<int32_t> tokens(20, 3);
+    run(memory, tokens);
+    int64_t steps = 0, kept = 0;
+    for (int step = 0; step < 200; ++step) {
+      const auto drafts = static_cast<int64_t>(random() % 5);
+      std::vector<int32_t> next(1 + drafts);
+      for (int32_t& t : next) t = static_cast<int32_t>(random() % 50);
+      ASSERT_TRUE(memory.reserve(1 + drafts));
+      fake_forward(g_, memory, next, drafts);
+      ASSERT_GE(memory.undoable(), drafts);
+      const auto wrong = static_cast<int64_t>(random() % (1 + drafts));
+      memory.take_back(wrong);
+      tokens.insert(tokens.end(), next.begin(), next.end() - wrong);
+      steps += 1 + drafts - wrong;
+      if (window > 0) {
+        ASSERT_GE(memory.undoable(), std::min<int64_t>(window, steps));
+      }
+      ASSERT_THAT(contents(g_, memory), Pointwise(FloatNear(1e-5), expected(tokens)))
+          << "window " << window << ", step " << step;
+      if (random() % 40 == 0 && window > 0) {
+        const auto n = static_cast<int64_t>(1 + random() % memory.undoable());
+        memory.take_back(n);
+        tokens.resize(tokens.size() - n);
+        steps = memory.undoable();
+        kept = std::max(kept, n);
+        ASSERT_THAT(contents(g_, memory), Pointwise(FloatNear(1e-5), expected(tokens)));
+      }
+    }
+    EXPECT_GE(kept, window);
+  }
+}
+
+TEST(WindowMemory, RemembersTheLastPositions) {
+  const CacheGeometry g{.attention_layers = 1,
+                        .kv_heads = 1,
+                        .head_dim = 4,
+                        .kv_type = tensor::DType::kF32,
+                        .page_tokens = 8};
+  WindowMemory memory(g, 20);
+  EXPECT_EQ(WindowMemory::bytes(g, 20), 4 * g.page_bytes());
+  std::mt19937 random(3);
+  std::vector<float> written;
+  const auto row = [&](const SequenceView& view, int64_t p) -> float& {
+    return reinterpret_cast<float*>(view.pages[p / 8])[p % 8 * 4];
+  };
+  for (int call = 0; call < 300; ++call) {
+    const auto n = static_cast<int64_t>(1 + random() % 9);
+    const SequenceView view = memory.view(n);
+    ASSERT_GE(view.cached, std::min<int64_t>(20 - n, static_cast<int64_t>(written.size())));
+    for (int64_t p = 0; p < view.cached; ++p)
+      ASSERT_EQ(row(view, p), written[written.size() - view.cached + p]) << "call " << call;
+    for (int64_t t = 0; t < n; ++t) {
+      written.push_back(static_cast<float>(random()));
+      row(view, view.cached + t) = written.back();
+    }
+    memory.advance(n);
+    const auto wrong = static_cast<int64_t>(random() % n);
+    memory.take_back(wrong);
+    written.resize(written.size() - wrong);
+  }
+  EXPECT_GT(written.size(), 500u);
 }
 
 TEST_F(SequenceMemoryTest, AfterTwoWindowsAtLeastOneWindowCanBeTakenBack) {

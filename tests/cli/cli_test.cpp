@@ -190,9 +190,30 @@ TEST_F(CliTest, WrongModels) {
 TEST_F(CliTest, WrongEndsOfText) {
   for (const char* ends : {"\"x\"", "-1", "4294967396", "[1, 2.5]"}) {
     const std::string model =
-        changed_model("generation_config.json", std::string(R"({"eos_token_id":)") + ends + "}");
+        changed_model("generation_config.json", fmt::format(R"({{"eos_token_id":{}}})", ends));
     expect_refused({"run", "-m", model, "x"}, {"eos_token_id", "expected a token id"});
   }
+}
+
+TEST_F(CliTest, DraftsNeedAHeadAndChangeNothing) {
+  std::string config = model_file("config.json");
+  const std::string layers = "\"mtp_num_hidden_layers\": 1";
+  ASSERT_NE(config.find(layers), std::string::npos);
+  config.replace(config.find(layers) + layers.size() - 1, 1, "0");
+  const std::string model = changed_model("config.json", config);
+  expect_refused({"run", "-m", model, "--draft", "2", "Hi"}, {model, "drafting head"});
+  expect_refused({"run", "--draft", "5", "Hi"}, {"--draft"});
+  const auto ask = [](std::vector<std::string> flags) {
+    std::vector<std::string> all{
+        "run",          "--seed", "5",
+        "--max-tokens", "40",     "Repeat after me: blue river stone, green hill, white bird."};
+    all.insert(all.end(), flags.begin(), flags.end());
+    return run_program(all);
+  };
+  const auto plain = ask({}), drafted = ask({"--draft", "3", "-v"});
+  EXPECT_EQ(drafted.exit_code, 0) << drafted.err;
+  EXPECT_EQ(drafted.out, plain.out);
+  EXPECT_THAT(drafted.err, HasSubstr("drafts right"));
 }
 
 TEST_F(CliTest, WrongPictures) {

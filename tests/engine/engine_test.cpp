@@ -403,9 +403,14 @@ TEST_F(EngineTest, LookupsAreCountedByTheirReason) {
 }
 
 // The end of the last answer is taken back: the same bits as if it had never been.
-TEST(EngineUndo, AnEditedAnswerGoesOnFromWhereItDiffers) {
+class EngineUndo : public testing::TestWithParam<int> {};  // drafts
+INSTANTIATE_TEST_SUITE_P(Drafts, EngineUndo, testing::Values(0, 3));
+
+TEST_P(EngineUndo, AnEditedAnswerGoesOnFromWhereItDiffers) {
   auto options = nano_options();
   options.max_sequences = 1;
+  options.draft_tokens = GetParam();
+  options.draft_always = true;
   auto engine = open_engine(options);
   GenerationRequest request;
   request.raw_text = "Once upon a time there was a small house. " + long_text(40);

@@ -27,6 +27,11 @@ class RandomModel {
     matrix("token_embd.weight", kVocabulary, kHidden);
     vector("output_norm.weight", {kHidden});
     for (int64_t i = 0; i < kLayers; ++i) layer("blk." + std::to_string(i) + ".", i % 4 == 3);
+    const std::string head = "blk." + std::to_string(kLayers) + ".";  // the drafting head
+    layer(head, true);
+    matrix(head + "nextn.eh_proj.weight", kHidden, 2 * kHidden);
+    for (const char* name : {"enorm", "hnorm", "shared_head_norm"})
+      vector(head + "nextn." + name + ".weight", {kHidden});
     metadata();
     writer_.make = [this](size_t i, checkpoint::GgufWriter::Sink sink) { return make(i, sink); };
   }
@@ -74,7 +79,8 @@ class RandomModel {
     m.emplace_back("general.architecture", std::string("qwen35"));
     set("context_length", int64_t{32768});
     set("embedding_length", kHidden);
-    set("block_count", kLayers);
+    set("block_count", kLayers + 1);
+    set("nextn_predict_layers", int64_t{1});
     set("feed_forward_length", kInner);
     set("attention.head_count", kHeads);
     set("attention.head_count_kv", kKvHeads);
@@ -130,13 +136,16 @@ int measure(const EngineOptions& options) {
   GenerationRequest request;
   const auto context = engine->info().context;
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < context - 4; ++i) ids.push_back(static_cast<int32_t>(i * 7919 % 65000));
+  constexpr int kAnswer = 24;
+  for (int64_t i = 0; i < context - kAnswer - 1; ++i)
+    ids.push_back(static_cast<int32_t>(i * 7919 % 65000));
   request.raw_ids = std::move(ids);
   request.sampling.temperature = 0;
-  request.max_tokens = 3;
+  request.max_tokens = kAnswer;
   request.ignore_end = true;
   const Reply reply = collect(*engine->submit(std::move(request)).value());
-  if (!reply.error.empty() || reply.done.usage.completion_tokens != 3) return -1;
+  if (!reply.error.empty() || reply.done.usage.completion_tokens != kAnswer) return -1;
+  if ((engine->stats().drafted[0] > 0) != (options.draft_tokens > 0)) return -1;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<int>(usage.ru_maxrss * 1024.0 / engine->info().memory.total() * 1000);
@@ -187,6 +196,16 @@ class MemoryPlanTest : public testing::Test {
 TEST_F(MemoryPlanTest, TrueForAFullContext) {
   EngineOptions options = this->options();
   options.context = 1024;
+  expect_true(options);
+}
+
+TEST_F(MemoryPlanTest, TrueWithDrafts) {
+  EngineOptions options = this->options();
+  options.context = 2048;
+  options.draft_tokens = 4;
+  options.draft_always = true;
+  expect_true(options);
+  options.undo_window = 64;
   expect_true(options);
 }
 

@@ -74,7 +74,8 @@ struct Result {
 // Feeds the case in calls that end at each of `cuts` and at the end.
 Result run(const Context& context, const Case& c, std::vector<int64_t> cuts = {}) {
   const DeltaRuleShape& s = c.shape;
-  Result r{std::vector<float>(c.tokens * c.out_width()), c.state, {}};
+  Result r{
+      std::vector<float>(c.tokens * c.out_width()), std::vector<float>(c.state.size(), NAN), {}};
   const int64_t entry = s.value_heads * (s.key_dim + s.value_dim + 1);
   r.factors.resize(c.tokens * entry);
   tensor::AlignedBuffer<std::byte> scratch(
@@ -83,12 +84,12 @@ Result run(const Context& context, const Case& c, std::vector<int64_t> cuts = {}
   int64_t begin = 0;
   for (int64_t end : cuts) {
     const int64_t n = end - begin;
-    delta_rule(context, {c.qkv.data() + begin * c.width(), n, c.width()},
-               {c.beta.data() + begin * s.value_heads, n, s.value_heads},
-               {c.log_decay.data() + begin * s.value_heads, n, s.value_heads}, s, r.state.data(),
-               {r.factors.data() + begin * entry},
-               {r.out.data() + begin * c.out_width(), n, c.out_width(), c.out_width()},
-               scratch.span());
+    delta_rule(
+        context, {c.qkv.data() + begin * c.width(), n, c.width()},
+        {c.beta.data() + begin * s.value_heads, n, s.value_heads},
+        {c.log_decay.data() + begin * s.value_heads, n, s.value_heads}, s,
+        {r.state.data(), begin == 0 ? c.state.data() : nullptr}, {r.factors.data() + begin * entry},
+        {r.out.data() + begin * c.out_width(), n, c.out_width(), c.out_width()}, scratch.span());
     begin = end;
   }
   return r;
@@ -159,6 +160,11 @@ TEST_P(DeltaRuleTest, ReplayingTheLogLeavesTheSameState) {
   EXPECT_FALSE(same_bits(state, found.state));
   delta_replay(context(), found.factors.data() + 4 * entry, 5, kReal, state.data());
   EXPECT_TRUE(same_bits(state, found.state));
+  std::vector<float> elsewhere(state.size(), NAN);
+  delta_replay(context(), found.factors.data(), 9, kReal, {elsewhere.data(), c.state.data()});
+  EXPECT_TRUE(same_bits(elsewhere, found.state));
+  delta_replay(context(), nullptr, 0, kReal, {elsewhere.data(), c.state.data()});
+  EXPECT_TRUE(same_bits(elsewhere, c.state));
 
   const Case longer = make_case(kReal, 100, 9);  // logged by chunks
   const Result chunked = run(context(), longer);

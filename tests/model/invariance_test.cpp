@@ -156,6 +156,22 @@ TEST_P(Invariance, ChunksAgreeToRounding) {
   }
 }
 
+// What verifying drafts rests on; 256 positions is where attention begins another span.
+TEST_P(Invariance, AFewRowsHaveTheBitsOfSteps) {
+  Runner r(GetParam());
+  const auto prompt = some_ids(253, 9);
+  for (const int rows : {2, 3, 4, 5, 8}) {
+    PlainMemory together = r.new_memory(), apart = r.new_memory();
+    r.forward({{&together, prompt}}), r.forward({{&apart, prompt}});
+    for (int call = 0; call < 3; ++call) {
+      const auto ids = some_ids(rows, 10 + call);
+      std::vector<float> steps;
+      for (const int32_t id : ids) steps = joined(steps, r.forward({{&apart, {id}}}));
+      EXPECT_EQ(r.forward({{&together, ids}}), steps) << rows << " rows, call " << call;
+    }
+  }
+}
+
 // Logits of calls of so many tokens, one after the other.
 std::vector<float> in_calls(Runner& r, PlainMemory& memory, const std::vector<int32_t>& ids,
                             const std::vector<int>& counts) {

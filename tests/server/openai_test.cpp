@@ -135,7 +135,7 @@ TEST_F(OpenAi, ToolCallsWhole) {
   models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
     g.text(Kind::kReasoning, "think");
     for (int i = 0; i < 2; ++i) {
-      g.text(Kind::kToolCallBegin, "f" + std::to_string(i), i);
+      g.text(Kind::kToolCallBegin, fmt::format("f{}", i), i);
       g.text(Kind::kToolArguments, "{}", i);
       g.text(Kind::kToolCallEnd, "", i);
     }

@@ -1,0 +1,33 @@
+// DraftState: what drafting keeps of one running sequence (drafter.h).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cache/window_memory.h"
+#include "engine/draft_policy.h"
+#include "tensor/view.h"
+
+namespace godwit::engine {
+
+constexpr int64_t kDraftWindow = 1024;   // positions that the head sees at least
+constexpr int64_t kDraftRowsKept = 256;  // hidden rows that wait for the head, at most twice
+
+struct DraftState {
+  cache::WindowMemory memory;  // the head's keys and values
+  int64_t guessed = 0;         // its last positions, made from drafts
+  std::vector<float> rows{};   // [n, hidden]: of positions [first, first + n), not fed yet
+  int64_t first = 0;
+  std::vector<int32_t> ids{};  // drafts of the present step
+  int64_t unconfirmed = 0;     // of them: computed, not known to be right
+  DraftPolicy policy{};
+
+  int64_t pending(int64_t hidden) const { return static_cast<int64_t>(rows.size()) / hidden; }
+  // Hidden rows of positions [from, …).
+  void keep(int64_t from, tensor::ConstMatrixView hidden);
+  void drop_last(int64_t count, int64_t hidden) { rows.resize(rows.size() - count * hidden); }
+  // The sequence begins anew.
+  void clear() { memory.clear(), rows.clear(), guessed = 0; }
+};
+
+}  // namespace godwit::engine
