@@ -199,7 +199,7 @@ TEST_F(CliTest, DraftsNeedAHeadAndChangeNothing) {
   std::string config = model_file("config.json");
   const std::string layers = "\"mtp_num_hidden_layers\": 1";
   ASSERT_NE(config.find(layers), std::string::npos);
-  config.replace(config.find(layers) + layers.size() - 1, 1, "0");
+  config[config.find(layers) + layers.size() - 1] = '0';
   const std::string model = changed_model("config.json", config);
   expect_refused({"run", "-m", model, "--draft", "2", "Hi"}, {model, "drafting head"});
   expect_refused({"run", "--draft", "5", "Hi"}, {"--draft"});
