@@ -23,7 +23,6 @@ class WindowMemory {
   SequenceView view(int64_t tokens);
   void advance(int64_t tokens) { length_ += tokens; }  // the call is done
   void take_back(int64_t positions);                   // the newest
-  void clear() { length_ = 0; }
 
   static size_t bytes(const CacheGeometry& geometry, int64_t positions);
 

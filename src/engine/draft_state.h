@@ -23,11 +23,11 @@ struct DraftState {
   DraftPolicy policy{};
 
   int64_t pending(int64_t hidden) const { return static_cast<int64_t>(rows.size()) / hidden; }
+  // Where the next row belongs. A sequence that begins anew behind a kept prefix has none of it.
+  int64_t end(int64_t hidden) const { return first + pending(hidden); }
   // Hidden rows of positions [from, …).
   void keep(int64_t from, tensor::ConstMatrixView hidden);
   void drop_last(int64_t count, int64_t hidden) { rows.resize(rows.size() - count * hidden); }
-  // The sequence begins anew.
-  void clear() { memory.clear(), rows.clear(), guessed = 0; }
 };
 
 }  // namespace godwit::engine

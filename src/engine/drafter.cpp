@@ -121,8 +121,7 @@ void Drafter::draft(std::span<const Wish> wishes) {
   std::vector<int32_t> last;
   std::vector<Wish> left(wishes.begin(), wishes.end());
   for (const Wish& wish : left) {
-    CHECK(wish.sequence->drafts->first + wish.sequence->drafts->pending(hidden_) ==
-          wish.sequence->length() - 1);
+    CHECK(wish.sequence->drafts->end(hidden_) == wish.sequence->length() - 1);
     add_pending(*wish.sequence, wish.sequence->drafts->pending(hidden_));
     last.push_back(static_cast<int32_t>(ids_.size()) - 1);
   }

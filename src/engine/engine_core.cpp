@@ -357,9 +357,13 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
 
 // Room for what may come next where a sequence lacks one token; the drafting head says what.
 void EngineCore::plan_drafts(std::vector<Runner::Work>& work) {
-  const auto lacks_one = [](const Runner::Work& item) {
-    return item.sequence->drafts && item.count == 1 && item.logits == 1 &&
-           item.sequence->answer_tokens() > 0;
+  // The head needs the hidden row of the token before: a preempted sequence that goes on from a
+  // kept prefix of all but one token has none.
+  const auto lacks_one = [hidden = int64_t{parts_.model.config().text.hidden_size}](
+                             const Runner::Work& item) {
+    const Sequence& sequence = *item.sequence;
+    return sequence.drafts && item.count == 1 && item.logits == 1 && sequence.answer_tokens() > 0 &&
+           sequence.drafts->end(hidden) == sequence.length() - 1;
   };
   const auto decodes = std::count_if(work.begin(), work.end(), lacks_one);
   if (decodes == 0) return;

@@ -220,6 +220,28 @@ TEST(Drafts, WhenPreemptedAndCancelled) {
   EXPECT_EQ(answer_of(answer(*engine, same)).content, expected.content);
 }
 
+// It goes on from what another with the same answer left: nothing of the token before is computed
+// again, so the drafting head has nothing to go on from.
+TEST(Drafts, PreemptedAndAllIsKnown) {
+  auto options = tight();
+  options.draft_tokens = 3;
+  options.draft_always = true;
+  options.undo_window = 1024;
+  auto engine = open_engine(options);
+  auto talker = ask("Tell me something long, please, and then go on with it.", 700);
+  talker.ignore_end = true;
+  const Answer expected = answer_of(answer(*open_engine(drafting(0)), talker));
+  // Who is preempted when depends on when each arrives.
+  for (int round = 0; round < 10 && engine->stats().undone_positions == 0; ++round) {
+    std::vector<std::shared_ptr<Generation>> all;
+    for (int i = 0; i < 3; ++i) all.push_back(engine->submit(talker).value());
+    for (auto& generation : all)
+      EXPECT_EQ(answer_of(collect(*generation)).content, expected.content);
+  }
+  EXPECT_GT(engine->stats().preempted, 0);
+  EXPECT_GT(engine->stats().undone_positions, 0);
+}
+
 TEST(Drafts, ARequestMayWantFewer) {
   auto engine = open_engine(drafting(4));
   auto request = questions()[1];
