@@ -8,14 +8,16 @@ namespace godwit::engine {
 
 void DraftState::keep(int64_t from, tensor::ConstMatrixView hidden) {
   const int64_t width = hidden.columns;
-  if (rows.empty() || first + pending(width) != from) {
-    rows.clear();
-    first = from;
-  }
   const int64_t skipped = std::max<int64_t>(0, hidden.rows - kDraftRowsKept);
-  if (skipped > 0) rows.clear(), first = from + skipped;
-  // All at once when twice as many wait: seldom.
-  if (const int64_t over = pending(width) - kDraftRowsKept; over > kDraftRowsKept) {
+  if (rows.empty() || end(width) != from || skipped > 0) {
+    rows.clear();
+    first = from + skipped;
+  }
+  rows.reserve(2 * kDraftRowsKept * width);
+  // All at once when twice as many would wait: seldom.
+  const int64_t waiting = pending(width) + hidden.rows - skipped;
+  if (waiting > 2 * kDraftRowsKept) {
+    const int64_t over = waiting - kDraftRowsKept;
     rows.erase(rows.begin(), rows.begin() + over * width);
     first += over;
   }

@@ -41,7 +41,7 @@ size_t tokenizer_bytes(const checkpoint::ModelFiles& files) {
 // Of one sequence: the head's keys and values, and the hidden rows that it will be fed.
 size_t draft_bytes(const Settings& settings, int64_t hidden) {
   return cache::WindowMemory::bytes(settings.draft_geometry, settings.draft_window) +
-         static_cast<size_t>(kDraftRowsKept * hidden) * sizeof(float);
+         static_cast<size_t>(2 * kDraftRowsKept * hidden) * sizeof(float);
 }
 
 // forward()'s hidden rows, a batch for the head with its results, logits.
