@@ -10,6 +10,7 @@
 #include <ctime>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "base/mapped_file.h"
@@ -28,6 +29,19 @@ std::string name_of(const std::string& path) {
   const fs::path clean = fs::path(path).lexically_normal();
   const fs::path last = clean.has_filename() ? clean.filename() : clean.parent_path().filename();
   return last.extension() == ".gguf" ? last.stem().string() : last.string();
+}
+
+// Drafts are for those models of a set that have a drafting head; what else is wrong is said when
+// the model is loaded.
+void draft_if_it_can(const std::string& name, engine::EngineOptions& options) {
+  const int drafts = std::exchange(options.draft_tokens, 0);
+  if (drafts == 0) return;
+  const auto info = engine::Engine::plan(options);
+  if (!info || info->drafting) {
+    options.draft_tokens = drafts;
+  } else {
+    log_warn("--also {}: {} has no drafting head: nothing is drafted", name, options.model);
+  }
 }
 
 Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& options) {
@@ -58,6 +72,7 @@ Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& o
     }
     engine::EngineOptions engine = settings(also.substr(equals + 1));
     engine.mmproj.clear();
+    draft_if_it_can(also.substr(0, equals), engine);
     entries.push_back({also.substr(0, equals), std::move(engine)});
   }
   return entries;

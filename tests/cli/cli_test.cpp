@@ -203,6 +203,11 @@ TEST_F(CliTest, DraftsNeedAHeadAndChangeNothing) {
   const std::string model = changed_model("config.json", config);
   expect_refused({"run", "-m", model, "--draft", "2", "Hi"}, {model, "drafting head"});
   expect_refused({"run", "--draft", "5", "Hi"}, {"--draft"});
+  // Of several models those without one are served all the same; the first is as for run.
+  const auto served =
+      run_program({"serve", "-m", model, "--also", "small=" + model, "--draft", "2"});
+  EXPECT_EQ(served.exit_code, 2);
+  EXPECT_THAT(served.err, HasSubstr("--also small: " + model + " has no drafting head"));
   const auto ask = [](std::vector<std::string> flags) {
     std::vector<std::string> all{
         "run",          "--seed", "5",
