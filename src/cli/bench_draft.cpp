@@ -1,6 +1,7 @@
 // godwit bench --draft: decoding with 0 … N drafts a step, and with as many as the engine finds to
 // pay. Answers to a few questions, greedy and drawn; each answer is the same whatever is drafted,
-// so the speeds are of the same work. Interleaved, medians.
+// so the speeds are of the same work. Interleaved, medians. What pays is decided in an engine of
+// its own, beside a row of none there: its tok/s is that ratio times the first row's.
 //
 // With random weights hardly a draft is right: the figures then say what drafts cost.
 #include <array>

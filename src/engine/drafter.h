@@ -67,7 +67,7 @@ class Drafter {
   std::vector<Sequence*> members_;  // of sequences_
   VisionInput vision_;
   std::vector<float> rows_, next_rows_;  // [n, hidden]: in and out
-  tensor::AlignedBuffer<float> logits_;  // [max_sequences, draft_ids]
+  tensor::AlignedBuffer<float> logits_;  // [kDraftRows, draft_ids]
 };
 
 }  // namespace godwit::engine

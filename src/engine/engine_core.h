@@ -42,8 +42,8 @@ class EngineCore {
   void step();
   // After the counts of a step can be seen: hands out the last events of what ended in it.
   void deliver_ends();
-  // For while there is nothing else to do, in pieces of a page: memory is made ready for the next
-  // request, and what ended is kept on disk.
+  // For while there is nothing else to do, in pieces of a page (the first recurrent blocks: as a
+  // whole): memory is made ready for the next request, and what ended is kept on disk.
   bool has_chores() const { return !is_ready_ || !spills_.empty(); }
   void do_chore();
   void fail_all(const std::string& reason);  // every request ends with an error
