@@ -13,9 +13,11 @@
 namespace godwit::server {
 namespace {
 
-// Writes a key and a certificate for it; gives their paths.
+// Writes a key and a certificate for it; gives their paths. Each test has its own: they may run at
+// the same time.
 std::pair<std::string, std::string> make_certificate() {
-  const std::string base = testing::TempDir() + "godwit_tls";
+  const std::string base = testing::TempDir() + "godwit_tls_" +
+                           testing::UnitTest::GetInstance()->current_test_info()->name();
   EVP_PKEY* key = EVP_EC_gen("P-256");
   X509* certificate = X509_new();
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
