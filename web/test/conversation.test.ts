@@ -1,4 +1,5 @@
 // Trees of turns, and files that anyone may have written.
+import { webcrypto } from "node:crypto";
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -18,6 +19,9 @@ import {
   type Turn,
 } from '../src/conversation';
 import { EventReader } from '../src/sse';
+
+// A browser has it; Node 18, which Debian 12 ships, keeps it in a module.
+globalThis.crypto ??= webcrypto as Crypto;
 
 function turn(id: string, parent: string | null, role: Turn['role'], more: Partial<Turn> = {}): Turn {
   return { id, parent, role, created: Number.parseInt(id, 36), content: id, ...more };
