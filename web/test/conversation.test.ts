@@ -1,5 +1,5 @@
 // Trees of turns, and files that anyone may have written.
-import { webcrypto } from "node:crypto";
+import { webcrypto } from 'node:crypto';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
