@@ -10,6 +10,8 @@
 #include <cstring>
 #include <functional>
 
+#include "base/resident.h"
+
 namespace godwit {
 namespace {
 
@@ -85,11 +87,8 @@ void MappedFile::forget(std::span<const std::byte> part) const {
   const std::less_equal<const std::byte*> before;
   const std::byte* end = part.data() + part.size();
   if (part.empty() || !before(data_, part.data()) || !before(end, data_ + size_)) return;
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t first = static_cast<size_t>(part.data() - data_) / page * page;
-  // A wish: failing is no error.
-  ::madvise(const_cast<std::byte*>(data_) + first, static_cast<size_t>(end - data_) - first,
-            MADV_DONTNEED);
+  const auto first = static_cast<size_t>(part.data() - data_);
+  if (first >= settled_) drop_mapped(part);  // what is settled is in no file any more
 }
 
 bool MappedFile::settle_next() {
@@ -112,13 +111,6 @@ bool MappedFile::settle_next() {
   settled_ = size_;  // as good as it gets
 #endif
   return false;
-}
-
-void will_need(std::span<const std::byte> part) {
-  if (part.empty()) return;
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto address = reinterpret_cast<uintptr_t>(part.data()), first = address / page * page;
-  ::madvise(reinterpret_cast<void*>(first), part.size() + (address - first), MADV_WILLNEED);
 }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {

@@ -22,7 +22,7 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
   // This part (nothing happens if it is not of this file) no longer counts as memory of the
-  // process. It stays valid: touched again, it is read again.
+  // process. It stays valid: touched again, it is read again. What is settled stays as it is.
   void forget(std::span<const std::byte> part) const;
 
   // Moves the next piece of the mapping into huge pages of the process's own memory, with the same
@@ -37,9 +37,6 @@ class MappedFile {
   size_t size_ = 0, settled_ = 0;
   std::string path_;
 };
-
-// Mapped bytes that will soon be read: the system starts to fetch them. A wish.
-void will_need(std::span<const std::byte> part);
 
 // The whole file as a string; the same errors, and a limit on its size in bytes.
 Result<std::string> read_file(const std::string& path, size_t max_bytes = size_t{1} << 30);

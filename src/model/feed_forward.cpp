@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/mapped_file.h"
+#include "base/resident.h"
 #include "kernels/matmul.h"
 #include "model/mixers.h"
 

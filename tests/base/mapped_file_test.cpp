@@ -52,6 +52,8 @@ TEST_F(MappedFileTest, SettlesWhereItIsWhileOthersRead) {
   EXPECT_EQ(file->bytes().data(), bytes.data());
   fs::resize_file(path_, 0);  // nothing of it is read from the file any more
   EXPECT_TRUE(is_whole(bytes));
+  file->forget(bytes);
+  EXPECT_TRUE(is_whole(bytes)) << "forgotten, though no file has it";
   EXPECT_FALSE(file->settle_next());
   const MappedFile moved = std::move(*file);
   EXPECT_TRUE(is_whole(moved.bytes()));
