@@ -18,14 +18,8 @@ File::~File() {
 }
 
 bool File::read(void* data, size_t size, uint64_t offset) const {
-  auto* to = static_cast<char*>(data);
-  while (size > 0) {
-    const ssize_t n = ::pread(fd_, to, size, static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    to += n, offset += static_cast<uint64_t>(n), size -= static_cast<size_t>(n);
-  }
-  return true;
+  const std::span<std::byte> whole(static_cast<std::byte*>(data), size);
+  return read({&whole, 1}, offset);
 }
 
 bool File::read(std::span<const std::span<std::byte>> parts, uint64_t offset) const {
@@ -53,18 +47,7 @@ bool File::read(std::span<const std::span<std::byte>> parts, uint64_t offset) co
   return true;
 }
 
-bool File::write(const void* data, size_t size) const {
-  const auto* from = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t n = ::write(fd_, from, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    from += n, size -= static_cast<size_t>(n);
-  }
-  return true;
-}
-
-bool File::write_at(const void* data, size_t size, uint64_t offset) const {
+bool File::write(const void* data, size_t size, uint64_t offset) const {
   const auto* from = static_cast<const char*>(data);
   while (size > 0) {
     const ssize_t n = ::pwrite(fd_, from, size, static_cast<off_t>(offset));

@@ -21,8 +21,7 @@ class File {
   bool read(void* data, size_t size, uint64_t offset) const;
   // Into one after the other.
   bool read(std::span<const std::span<std::byte>> parts, uint64_t offset) const;
-  bool write(const void* data, size_t size) const;  // at the end of what was written so
-  bool write_at(const void* data, size_t size, uint64_t offset) const;
+  bool write(const void* data, size_t size, uint64_t offset) const;
   uint64_t size() const;                               // 0 if it cannot be told
   void will_need(uint64_t offset, size_t size) const;  // a wish: that these bytes be near soon
 

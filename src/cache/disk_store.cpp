@@ -83,12 +83,12 @@ Hash128 sum_of(std::span<const Hash128> pieces) {
 }
 
 // In pieces: each is summed while it is near, and others get the core between two of them.
-bool write_section(const File& file, const Bytes& section, Hash128& sum) {
+bool write_section(const File& file, const Bytes& section, uint64_t offset, Hash128& sum) {
   std::vector<Hash128> sums;
   for (size_t at = 0; at < section.size(); at += kPiece) {
     const size_t n = std::min(kPiece, section.size() - at);
     sums.push_back(hash_bytes(section.data() + at, n));
-    if (!file.write(section.data() + at, n)) return false;
+    if (!file.write(section.data() + at, n, offset + at)) return false;
   }
   sum = sum_of(sums);
   return true;
@@ -353,10 +353,11 @@ Status DiskStore::write(const Record& record) {
   bool whole = false;
   {
     const File file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
-    whole = file && file.write(&header, sizeof header) && file.write(head.data(), head.size());
-    for (int i = 1; i < 3 && whole; ++i) whole = write_section(file, *sections[i], header.sums[i]);
+    whole = file && file.write(head.data(), head.size(), header.offset(0));
+    for (int i = 1; i < 3 && whole; ++i)
+      whole = write_section(file, *sections[i], header.offset(i), header.sums[i]);
     header.header_sum = header.sum();
-    whole = whole && file.write_at(&header, sizeof header, 0);
+    whole = whole && file.write(&header, sizeof header, 0);
   }
   if (whole && ::rename(unfinished.c_str(), path.c_str()) == 0) return {};
   const int reason = errno;

@@ -34,9 +34,9 @@ TEST_F(FileTest, ReadsIntoManyPartsAndWritesAtAPlace) {
   for (int i = 0; i < 5000; ++i) text += static_cast<char>('a' + i % 26);
   {
     const File file(path, O_WRONLY);
-    EXPECT_TRUE(file.write(text.data(), text.size()));
-    EXPECT_TRUE(file.write_at("XY", 2, 10));
-    EXPECT_TRUE(file.write("end", 3)) << "goes on where write() was";
+    EXPECT_TRUE(file.write(text.data(), text.size(), 0));
+    EXPECT_TRUE(file.write("XY", 2, 10));
+    EXPECT_TRUE(file.write("end", 3, text.size()));
   }
   text.replace(10, 2, "XY");
   text += "end";
