@@ -6,23 +6,23 @@
 
 namespace godwit::engine {
 
-void DraftState::keep(int64_t from, tensor::ConstMatrixView hidden) {
-  const int64_t width = hidden.columns;
-  const int64_t skipped = std::max<int64_t>(0, hidden.rows - kDraftRowsKept);
-  if (rows.empty() || end(width) != from || skipped > 0) {
+void DraftState::keep(int64_t from, tensor::ConstMatrixView more) {
+  CHECK(more.columns == hidden);
+  const int64_t skipped = std::max<int64_t>(0, more.rows - kDraftRowsKept);
+  if (rows.empty() || end() != from || skipped > 0) {
     rows.clear();
     first = from + skipped;
   }
-  rows.reserve(2 * kDraftRowsKept * width);
+  rows.reserve(2 * kDraftRowsKept * hidden);
   // All at once when twice as many would wait: seldom.
-  const int64_t waiting = pending(width) + hidden.rows - skipped;
+  const int64_t waiting = pending() + more.rows - skipped;
   if (waiting > 2 * kDraftRowsKept) {
     const int64_t over = waiting - kDraftRowsKept;
-    rows.erase(rows.begin(), rows.begin() + over * width);
+    rows.erase(rows.begin(), rows.begin() + over * hidden);
     first += over;
   }
-  for (int64_t r = skipped; r < hidden.rows; ++r)
-    rows.insert(rows.end(), hidden.row(r), hidden.row(r) + width);
+  for (int64_t r = skipped; r < more.rows; ++r)
+    rows.insert(rows.end(), more.row(r), more.row(r) + hidden);
 }
 
 Drafter::Drafter(const model::Model& model, ComputePool& pool, const Settings& settings,
@@ -39,7 +39,9 @@ Drafter::Drafter(const model::Model& model, ComputePool& pool, const Settings& s
 
 std::unique_ptr<DraftState> Drafter::start() const {
   return std::make_unique<DraftState>(
-      DraftState{.memory = {settings_.draft_geometry, settings_.draft_window}, .policy = policy});
+      DraftState{.memory = {settings_.draft_geometry, settings_.draft_window},
+                 .hidden = hidden_,
+                 .policy = policy});
 }
 
 void Drafter::begin() {
@@ -82,7 +84,7 @@ void Drafter::run(std::span<const int32_t> logit_rows) {
                      .geometry = &settings_.draft_geometry,
                      .logit_rows = logit_rows};
   vision_.give(batch);
-  pool_.use(n <= kDecodeRows ? settings_.threads.decode : settings_.threads.prefill);
+  pool_.use(settings_.threads.of_rows(n));
   model_.draft(batch, {rows_.data(), n, hidden_}, workspace_,
                {.logits = {logits_.data(), static_cast<int64_t>(logit_rows.size()),
                            settings_.draft_ids, settings_.draft_ids},
@@ -94,7 +96,7 @@ void Drafter::run(std::span<const int32_t> logit_rows) {
 // A prompt, or what was said while nothing was drafted.
 void Drafter::feed_all_but(Sequence& sequence, int64_t rows) {
   for (;;) {
-    const int64_t left = sequence.drafts->pending(hidden_) - rows;
+    const int64_t left = sequence.drafts->pending() - rows;
     if (left <= 0) return;
     begin();
     add_pending(sequence, std::min({left, kDraftRowsKept, settings_.workspace.max_tokens}));
@@ -123,8 +125,8 @@ void Drafter::draft(std::span<const Wish> wishes) {
   std::vector<int32_t> last;
   std::vector<Wish> left(wishes.begin(), wishes.end());
   for (const Wish& wish : left) {
-    CHECK(wish.sequence->drafts->end(hidden_) == wish.sequence->length() - 1);
-    add_pending(*wish.sequence, wish.sequence->drafts->pending(hidden_));
+    CHECK(wish.sequence->drafts->end() == wish.sequence->length() - 1);
+    add_pending(*wish.sequence, wish.sequence->drafts->pending());
     last.push_back(static_cast<int32_t>(ids_.size()) - 1);
   }
   for (size_t nth = 0;; ++nth) {

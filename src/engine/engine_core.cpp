@@ -359,11 +359,10 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
 void EngineCore::plan_drafts(std::vector<Runner::Work>& work) {
   // The head needs the hidden row of the token before: a preempted sequence that goes on from a
   // kept prefix of all but one token has none.
-  const auto lacks_one = [hidden = int64_t{parts_.model.config().text.hidden_size}](
-                             const Runner::Work& item) {
+  const auto lacks_one = [](const Runner::Work& item) {
     const Sequence& sequence = *item.sequence;
     return sequence.drafts && item.count == 1 && item.logits == 1 && sequence.answer_tokens() > 0 &&
-           sequence.drafts->end(hidden) == sequence.length() - 1;
+           sequence.drafts->end() == sequence.length() - 1;
   };
   const auto decodes = std::count_if(work.begin(), work.end(), lacks_one);
   if (decodes == 0) return;
@@ -515,7 +514,7 @@ void EngineCore::drop_drafts(Sequence& sequence) {
   const int64_t wrong = sequence.drafts ? std::exchange(sequence.drafts->unconfirmed, 0) : 0;
   if (wrong == 0) return;
   sequence.memory->take_back(wrong);
-  sequence.drafts->drop_last(wrong, parts_.model.config().text.hidden_size);
+  sequence.drafts->drop_last(wrong);
 }
 
 TokenLimits EngineCore::token_limits() const {

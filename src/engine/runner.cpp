@@ -55,9 +55,7 @@ void Runner::run(std::span<const Work> work) {
     const auto width = static_cast<int64_t>(hidden_);
     output.hidden = {hidden_rows_.data(), static_cast<int64_t>(ids_.size()), width, width};
   }
-  const auto& threads = settings_.threads;
-  const bool few = static_cast<int64_t>(ids_.size()) <= kDecodeRows;
-  pool_.use(few ? threads.decode : threads.prefill);
+  pool_.use(settings_.threads.of_rows(static_cast<int64_t>(ids_.size())));
   model_.forward(batch, *workspace_, output);
   for (const Work& item : work)
     item.sequence->memory->advance(item.count + static_cast<int64_t>(item.drafts.size()));

@@ -12,7 +12,6 @@
 namespace godwit::engine {
 
 constexpr int kPageTokens = 64;
-constexpr int64_t kDecodeRows = 8;  // with so few the memory is the limit, with more the cores
 constexpr int64_t kScoreRows =
     32;  // of a text that is scored, in one forward(): a vocabulary is wide
 

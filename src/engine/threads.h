@@ -9,8 +9,11 @@
 
 namespace godwit::engine {
 
+constexpr int64_t kDecodeRows = 8;  // with so few the memory is the limit, with more the cores
+
 struct ThreadCounts {
   int prefill = 1, decode = 1, vision = 1;
+  int of_rows(int64_t rows) const { return rows <= kDecodeRows ? decode : prefill; }
   int most() const { return std::max({prefill, decode, vision}); }
 };
 
