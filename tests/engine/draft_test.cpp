@@ -93,17 +93,14 @@ Answer answer_of(const Reply& reply) {
   }
   return answer;
 }
-std::vector<Answer> one_by_one(Engine& engine) {
-  std::vector<Answer> answers;
-  for (const auto& request : questions()) answers.push_back(answer_of(answer(engine, request)));
-  return answers;
+std::vector<Answer> answers_of(const std::vector<Reply>& replies) {
+  std::vector<Answer> all;
+  for (const Reply& reply : replies) all.push_back(answer_of(reply));
+  return all;
 }
+std::vector<Answer> one_by_one(Engine& engine) { return answers_of(answers(engine, questions())); }
 std::vector<Answer> together(Engine& engine) {
-  std::vector<std::shared_ptr<Generation>> generations;
-  for (const auto& request : questions()) generations.push_back(engine.submit(request).value());
-  std::vector<Answer> answers;
-  for (auto& generation : generations) answers.push_back(answer_of(collect(*generation)));
-  return answers;
+  return answers_of(answers_at_once(engine, questions()));
 }
 EngineOptions drafting(int tokens) {
   auto options = nano_options();

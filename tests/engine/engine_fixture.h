@@ -112,4 +112,19 @@ inline Reply answer(Engine& engine, const GenerationRequest& request) {
   return collect(**generation);
 }
 
+// In the order of the requests.
+inline std::vector<Reply> answers(Engine& engine, const std::vector<GenerationRequest>& requests) {
+  std::vector<Reply> replies;
+  for (const auto& request : requests) replies.push_back(answer(engine, request));
+  return replies;
+}
+inline std::vector<Reply> answers_at_once(Engine& engine,
+                                          const std::vector<GenerationRequest>& requests) {
+  std::vector<std::shared_ptr<Generation>> generations;
+  for (const auto& request : requests) generations.push_back(engine.submit(request).value());
+  std::vector<Reply> replies;
+  for (auto& generation : generations) replies.push_back(collect(*generation));
+  return replies;
+}
+
 }  // namespace godwit::engine

@@ -49,17 +49,14 @@ Trace trace_of(const Reply& reply) {
   for (const auto& token : reply.logprobs) trace.emplace_back(token.id, token.logprob);
   return trace;
 }
-std::vector<Trace> one_by_one(Engine& engine) {
+std::vector<Trace> traces_of(const std::vector<Reply>& replies) {
   std::vector<Trace> traces;
-  for (const auto& request : questions()) traces.push_back(trace_of(answer(engine, request)));
+  for (const Reply& reply : replies) traces.push_back(trace_of(reply));
   return traces;
 }
+std::vector<Trace> one_by_one(Engine& engine) { return traces_of(answers(engine, questions())); }
 std::vector<Trace> together(Engine& engine) {
-  std::vector<std::shared_ptr<Generation>> generations;
-  for (const auto& request : questions()) generations.push_back(engine.submit(request).value());
-  std::vector<Trace> traces;
-  for (auto& generation : generations) traces.push_back(trace_of(collect(*generation)));
-  return traces;
+  return traces_of(answers_at_once(engine, questions()));
 }
 void expect_same_ids(const std::vector<Trace>& a, const std::vector<Trace>& b) {
   ASSERT_EQ(a.size(), b.size());
