@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "text/unicode.h"
+#include "base/utf8.h"
 
 namespace {
 
@@ -23,7 +23,7 @@ struct Told {
 
   void take(const std::vector<ParserEvent>& events) {
     for (const ParserEvent& event : events) {
-      CHECK(godwit::text::find_broken_utf8(event.text) == std::string::npos);
+      CHECK(godwit::is_utf8(event.text));
       if (event.kind == ParserEvent::Kind::kReasoning) reasoning += event.text;
       if (event.kind == ParserEvent::Kind::kContent) content += event.text;
       if (event.kind == ParserEvent::Kind::kToolCallBegin) {

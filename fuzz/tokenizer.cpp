@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "text/normalise.h"
-#include "text/unicode.h"
 
 namespace {
 
@@ -19,13 +19,13 @@ using godwit::text::Tokenizer;
 void check(const Tokenizer& tokenizer, std::string_view text) {
   const auto ids = tokenizer.encode(text, SpecialTokens::kPlain);
   StreamingDetokenizer stream;
-  std::string streamed, repaired, normalised;
+  std::string streamed, normalised;
   for (const int32_t id : ids) {
     CHECK(id >= 0 && id < tokenizer.vocabulary_size());
     streamed += stream.push(tokenizer.token_bytes(id));
   }
   streamed += stream.finish();
-  godwit::text::append_repaired_utf8(text, repaired);
+  const std::string repaired = godwit::repaired_utf8(text);
   godwit::text::append_nfc(repaired, normalised);
   CHECK(streamed == normalised);
   CHECK(tokenizer.decode(ids) == normalised);

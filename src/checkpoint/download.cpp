@@ -15,8 +15,8 @@
 #include <thread>
 
 #include "base/sha256.h"
+#include "base/visible.h"
 #include "checkpoint/json.h"
-#include "checkpoint/printable.h"
 
 namespace godwit::checkpoint {
 namespace {
@@ -229,7 +229,7 @@ class Download {
         name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
       return std::nullopt;
     const auto bytes = size ? size->as_int64() : std::nullopt;
-    if (!bytes || *bytes < 0) return failed("{}: {}: expected a size", url, printable(name));
+    if (!bytes || *bytes < 0) return failed("{}: {}: expected a size", url, in_quotes(name));
     RemoteFile file{name, static_cast<uint64_t>(*bytes), {}};
     const Json* lfs = entry.find("lfs");
     const Json* oid = lfs ? lfs->find("oid") : nullptr;
@@ -261,7 +261,7 @@ class Download {
                        gguf_hint(listed));
     for (size_t i = 0; i < patterns.size(); ++i)
       if (!request_.files.empty() && !used[i])
-        return bad_input("{}: no file {}; {}", request_.name, printable(patterns[i]),
+        return bad_input("{}: no file {}; {}", request_.name, in_quotes(patterns[i]),
                          gguf_hint(listed));
     // Small files first: what is wrong with them is known before hours of weights.
     std::stable_sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
@@ -273,7 +273,7 @@ class Download {
   static std::string gguf_hint(const std::vector<RemoteFile>& listed) {
     std::string names;
     for (const auto& file : listed)
-      if (file.path.ends_with(".gguf")) names += (names.empty() ? "" : ", ") + printable(file.path);
+      if (file.path.ends_with(".gguf")) names += (names.empty() ? "" : ", ") + in_quotes(file.path);
     return names.empty() ? "found no .gguf file either" : "name the files you want of " + names;
   }
 
@@ -455,7 +455,7 @@ DownloadRequest download_request_from_environment(const std::string& name,
 Status download_model(const DownloadRequest& request) {
   if (!is_repository_name(request.name))
     return bad_input("{}: expected a repository's name such as Qwen/Qwen3.5-0.8B",
-                     printable(request.name));
+                     in_quotes(request.name));
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (ready != CURLE_OK) return failed("cannot start libcurl: {}", curl_easy_strerror(ready));
   return Download(request).run();

@@ -13,7 +13,8 @@
 #include <optional>
 
 #include "base/mapped_file.h"
-#include "checkpoint/printable.h"
+#include "base/visible.h"
+#include "checkpoint/faults.h"
 
 namespace godwit::checkpoint {
 namespace {
@@ -238,7 +239,7 @@ Result<Metadata> read_metadata(Cursor& in, uint64_t keys) {
   Metadata metadata;
   for (uint64_t i = 0; i < keys; ++i) {
     TRY(const auto key, in.text("metadata key"));
-    const std::string what = "metadata " + printable(key);
+    const std::string what = "metadata " + in_quotes(key);
     TRY(auto value, read_value(in, what));
     if (!metadata.try_emplace(std::string(key), std::move(value)).second)
       return bad_input("{}: {} occurs twice", in.path(), what);
@@ -274,7 +275,7 @@ Result<uint64_t> tensor_bytes(const std::string& where, const tensor::DTypeInfo&
 Result<TensorEntry> read_tensor(Cursor& in) {
   TRY(const auto name, in.text("tensor name"));
   TensorEntry entry{std::string(name)};
-  const std::string what = "tensor " + printable(name);
+  const std::string what = "tensor " + in_quotes(name);
   const std::string where = in.path() + ": " + what;
   TRY(const auto rank, in.number<uint32_t>(what));
   if (rank > kMaxRank)
@@ -306,7 +307,7 @@ Result<int64_t> metadata_integer(const Part& part, std::string_view key, int64_t
   const auto found = part.metadata.find(key);
   if (found == part.metadata.end()) return fallback;
   if (const auto* value = std::get_if<int64_t>(&found->second)) return *value;
-  return bad_input("{}: metadata {}: expected an integer", part.file.path(), printable(key));
+  return bad_input("{}: metadata {}: expected an integer", part.file.path(), in_quotes(key));
 }
 
 // Where the data begin. Kernels read elements in place, so 8 is the least alignment that is good
@@ -322,7 +323,7 @@ Result<uint64_t> find_data_start(const Part& part, uint64_t place) {
   for (const auto& tensor : part.tensors)
     if (tensor.offset & mask)
       return bad_input("{}: tensor {}: expected an offset of a multiple of {}, found {}",
-                       part.file.path(), printable(tensor.name), alignment, tensor.offset);
+                       part.file.path(), in_quotes(tensor.name), alignment, tensor.offset);
   return (place + mask) & ~mask;
 }
 
@@ -342,9 +343,9 @@ Status check_layout(const Part& part) {
     if (tensor->offset > data_bytes || tensor->bytes > data_bytes - tensor->offset)
       faults.add(
           "tensor {}: expected {} bytes at {} of the data, which has {} (is the file cut short?)",
-          printable(tensor->name), tensor->bytes, tensor->offset, data_bytes);
+          in_quotes(tensor->name), tensor->bytes, tensor->offset, data_bytes);
     else if (before && before->offset + before->bytes > tensor->offset)
-      faults.add("tensor {} overlaps tensor {}", printable(tensor->name), printable(before->name));
+      faults.add("tensor {} overlaps tensor {}", in_quotes(tensor->name), in_quotes(before->name));
     else
       before = tensor;
   }
@@ -356,7 +357,7 @@ Status check_types(const Part& part) {
   Faults faults;
   for (const auto& tensor : part.tensors)
     if (!tensor.type)
-      faults.add("tensor {} has type {}, which is not supported", printable(tensor.name),
+      faults.add("tensor {} has type {}, which is not supported", in_quotes(tensor.name),
                  type_name(tensor.type_number));
   if (faults.any()) return faults.error(part.file.path());
   return {};
@@ -436,7 +437,7 @@ class OpenGguf : public GgufFile {
           view = {part.file.bytes().data() + (tensor.bytes ? part.data_start + tensor.offset : 0),
                   tensor.type->dtype, tensor::Shape(tensor.shape)};
         if (!gguf->tensors_.try_emplace(tensor.name, view).second)
-          return bad_input("{}: tensor {} occurs twice", part.file.path(), printable(tensor.name));
+          return bad_input("{}: tensor {} occurs twice", part.file.path(), in_quotes(tensor.name));
       }
     }
     std::erase_if(gguf->tensors_, [](const auto& entry) { return !entry.second; });
@@ -485,10 +486,10 @@ template <class T>
 Result<T> value_of(const GgufFile& file, std::string_view key, const char* expected) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end())
-    return bad_input("{}: metadata {} is missing, expected {}", file.description(), printable(key),
+    return bad_input("{}: metadata {} is missing, expected {}", file.description(), in_quotes(key),
                      expected);
   if (const auto* value = std::get_if<T>(&found->second)) return *value;
-  return bad_input("{}: metadata {}: expected {}, found {}", file.description(), printable(key),
+  return bad_input("{}: metadata {}: expected {}, found {}", file.description(), in_quotes(key),
                    expected, kind_of(found->second));
 }
 

@@ -12,7 +12,7 @@
 
 #include "base/folder.h"
 #include "base/mapped_file.h"
-#include "checkpoint/printable.h"
+#include "base/visible.h"
 
 namespace godwit::checkpoint {
 namespace {
@@ -192,7 +192,7 @@ Result<std::unique_ptr<GgufFile>> open_vision(const std::string& path) {
   TRY(const auto architecture, file->text("general.architecture"));
   if (architecture != "clip")
     return bad_input("{}: expected a vision file (general.architecture clip), found {}", path,
-                     printable(architecture));
+                     in_quotes(architecture));
   return file;
 }
 

@@ -15,9 +15,10 @@
 
 #include "base/folder.h"
 #include "base/mapped_file.h"
+#include "base/visible.h"
+#include "checkpoint/faults.h"
 #include "checkpoint/json.h"
 #include "checkpoint/output_file.h"
-#include "checkpoint/printable.h"
 #include "checkpoint/tensor_source.h"
 
 namespace godwit::checkpoint {
@@ -54,14 +55,14 @@ const tensor::DTypeInfo* safetensors_dtype(const Json* json) {
 
 // What one entry must hold on its own; its place among the others is checked by check_layout.
 std::optional<Entry> read_entry(const std::string& name, const Json& json, Faults& faults) {
-  const std::string who = printable(name);
+  const std::string who = in_quotes(name);
   const Json *dtype = json.find("dtype"), *shape = json.find("shape"),
              *offsets = json.find("data_offsets");
   Entry entry{name, safetensors_dtype(dtype)};
   if (!entry.type) {
     faults.add("tensor {}: expected dtype F32, F16, BF16, I64, I32, I8, U8 or BOOL, found {}", who,
                !dtype               ? "none"
-               : dtype->is_string() ? printable(dtype->as_string())
+               : dtype->is_string() ? in_quotes(dtype->as_string())
                                     : "another kind of value");
     return std::nullopt;
   }
@@ -106,10 +107,10 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, Faults& faul
   for (const auto& entry : entries) {
     if (entry.end > data_bytes)
       faults.add("tensor {}: ends at byte {} of the data, which has {} (is the file cut short?)",
-                 printable(entry.name), entry.end, data_bytes);
+                 in_quotes(entry.name), entry.end, data_bytes);
     else if (entry.begin != place)
       faults.add("tensor {}: expected to begin at byte {} of the data, found {} ({})",
-                 printable(entry.name), place, entry.begin,
+                 in_quotes(entry.name), place, entry.begin,
                  entry.begin < place ? "overlaps another" : "a gap");
     place = std::max(place, entry.end);
   }
@@ -186,7 +187,7 @@ class Safetensors : public TensorSource {
   void add(SafetensorsFile file, const std::string& path, Faults& faults) {
     for (const auto& [name, view] : file.tensors())
       if (!tensors_.try_emplace(name, view).second)
-        faults.add("tensor {} is in {} and in another file", printable(name), path);
+        faults.add("tensor {} is in {} and in another file", in_quotes(name), path);
     files_.push_back(std::move(file));
   }
   std::vector<std::string> names() const override {
@@ -230,8 +231,8 @@ Result<std::map<std::string, std::string>> read_weight_map(const std::string& pa
         file.as_string().find('/') != std::string::npos ||
         file.as_string().find('\0') != std::string::npos)
       return bad_input("{}: weight_map: {}: expected the name of a file beside the index, found {}",
-                       path, printable(name),
-                       file.is_string() ? printable(file.as_string()) : "another kind of value");
+                       path, in_quotes(name),
+                       file.is_string() ? in_quotes(file.as_string()) : "another kind of value");
     result[name] = file.as_string();
   }
   if (result.empty()) return bad_input("{}: \"weight_map\" is empty", path);
@@ -262,7 +263,7 @@ Result<std::unique_ptr<TensorSource>> open_sharded(const std::string& index) {
     }
     for (const auto& [name, in_shard] : weight_map)
       if (in_shard == shard && !file->tensors().contains(name))
-        faults.add("tensor {} is not in {}, where the index has it", printable(name), path);
+        faults.add("tensor {} is not in {}, where the index has it", in_quotes(name), path);
     source->add(std::move(*file), path, faults);
   }
   if (faults.any()) return faults.error(index);

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/utf8.h"
+#include "base/visible.h"
 #include "cli/line_reader.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -94,7 +96,7 @@ class Chat {
   }
 
  private:
-  void say(const std::string& message) { print_err("godwit: {}\n", one_line(message)); }
+  void say(const std::string& message) { print_err("godwit: {}\n", visible(message)); }
 
   // False: leave.
   bool command(const std::string& line) {

@@ -10,6 +10,8 @@
 #include <iostream>
 
 #include "base/log.h"
+#include "base/utf8.h"
+#include "base/visible.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
@@ -513,13 +515,8 @@ class Program {
 
 Status check_arguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    if (is_utf8(argv[i])) continue;
-    std::string shown;
-    for (const char c : std::string(argv[i]))
-      shown += static_cast<unsigned char>(c) < 0x80 && c >= 0x20
-                   ? std::string(1, c)
-                   : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    return bad_input("argument {}: expected UTF-8 text, found '{}'", i, shown);
+    if (!is_utf8(argv[i]))
+      return bad_input("argument {}: expected UTF-8 text, found {}", i, in_quotes(argv[i]));
   }
   return {};
 }
@@ -544,7 +541,7 @@ int finish_output() {
 }  // namespace
 
 int report(const Error& error) {
-  print_err("godwit: {}\n", one_line(error.message));
+  print_err("godwit: {}\n", visible(error.message));
   return error.kind == ErrorKind::kBadInput ? kWrongCall : kWorkFailed;
 }
 

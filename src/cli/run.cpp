@@ -2,6 +2,7 @@
 #include <iostream>
 #include <vector>
 
+#include "base/utf8.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <thread>
 
+#include "base/visible.h"
+
 namespace godwit::cli {
 namespace {
 
@@ -44,24 +46,6 @@ void on_sigint(int) {
   errno = saved;
 }
 
-// Control characters as \x1b or \u0085, except those `kept`.
-std::string visible(std::string_view text, std::string_view kept) {
-  std::string shown;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (kept.find(text[i]) != kept.npos || (byte >= 0x20 && byte != 0x7f && !c1)) {
-      shown += text[i];
-    } else if (c1) {  // U+0080 … U+009F, as two bytes
-      shown += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
-    } else {
-      shown += fmt::format("\\x{:02x}", byte);
-    }
-  }
-  return shown;
-}
-
 }  // namespace
 
 bool stdout_is_terminal() { return isatty(STDOUT_FILENO); }
@@ -76,8 +60,6 @@ Style stdout_style() {
 std::string printable(std::string_view text) {
   return stdout_is_terminal() ? visible(text, "\n\t") : std::string(text);
 }
-
-std::string one_line(std::string_view message) { return visible(message, ""); }
 
 bool write_out(std::string_view text) {
   while (!text.empty()) {
@@ -160,27 +142,5 @@ InterruptScope::~InterruptScope() {
 }
 
 bool InterruptScope::interrupted() const { return state_->interrupted; }
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const int length = lead < 0x80                   ? 1
-                       : lead >= 0xc2 && lead < 0xe0 ? 2
-                       : lead >= 0xe0 && lead < 0xf0 ? 3
-                       : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                     : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (int k = 1; k < length; ++k)
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
-    if (length > 2) {
-      const auto second = static_cast<unsigned char>(text[i + 1]);
-      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
-          (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
-        return false;
-    }
-    i += length;
-  }
-  return true;
-}
 
 }  // namespace godwit::cli

@@ -40,9 +40,6 @@ void print_err(fmt::format_string<Args...> format, Args&&... args) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-// A message on one line, whatever the names in it: control characters are made visible.
-std::string one_line(std::string_view message);
-
 // Writes and flushes; false when nobody reads any more, or the disk is full (errno tells).
 bool write_out(std::string_view text);
 // It did so once: nothing that follows would be read.
@@ -80,7 +77,5 @@ class InterruptScope {
   struct State;
   std::unique_ptr<State> state_;
 };
-
-bool is_utf8(std::string_view text);
 
 }  // namespace godwit::cli

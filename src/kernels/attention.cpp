@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/trace.h"
+#include "base/visible.h"
 #include "kernels/ops.h"
 #include "kernels/split.h"
 

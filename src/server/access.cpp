@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sha256.h"
+#include "base/visible.h"
 
 namespace godwit::server {
 namespace {
@@ -93,18 +94,18 @@ std::optional<HttpReply> Access::refuse(const HttpRequest& request, bool open_ro
   const std::string_view host = request.header("host");
   if (!host_allowed(host)) {
     return error_reply(dialect, 403,
-                       fmt::format("host '{}' is not served here: expected localhost, 127.0.0.1 "
+                       fmt::format("host {} is not served here: expected localhost, 127.0.0.1 "
                                    "or [::1]",
-                                   host.substr(0, 100)));
+                                   in_quotes(host)));
   }
   // Closed to pages of other sites: not even a request whose answer they could not read.
   const std::string_view origin = request.header("origin");
   if (!origin.empty() && !equal_ignoring_case(host_of_origin(origin), host) &&
       !origin_allowed(origin)) {
     return error_reply(dialect, 403,
-                       fmt::format("origin '{}' is not allowed; start the server with --cors {} "
+                       fmt::format("origin {0} is not allowed; start the server with --cors {0} "
                                    "to allow it",
-                                   origin.substr(0, 100), origin.substr(0, 100)));
+                                   in_quotes(origin)));
   }
   if (!open_route && !key_allowed(request)) {
     HttpReply reply = error_reply(

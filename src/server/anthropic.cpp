@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/visible.h"
 #include "server/answer.h"
 #include "server/conversation.h"
 
@@ -77,8 +78,8 @@ Result<ContentPart> read_image(Fields& block, const MediaSource& media) {
     TRY(auto bytes, media.from_url(url, "image", source->path_of("url")));
     return media_part(ContentPart::Kind::kImage, std::move(bytes));
   }
-  return bad_input("{}: expected base64 or url, found '{}'", source->path_of("type"),
-                   type.substr(0, 40));
+  return bad_input("{}: expected base64 or url, found {}", source->path_of("type"),
+                   in_quotes(type));
 }
 
 // A document whose source is text.
@@ -87,8 +88,8 @@ Result<ContentPart> read_document(Fields& block) {
   if (!source) return block.wrong("source", "object");
   TRY(const std::string type, source->require_string("type"));
   if (type != "text") {
-    return bad_input("{}: only documents of plain text are supported, found '{}'",
-                     source->path_of("type"), type.substr(0, 40));
+    return bad_input("{}: only documents of plain text are supported, found {}",
+                     source->path_of("type"), in_quotes(type));
   }
   TRY(std::string text, source->require_string("data"));
   return text_part(std::move(text));
@@ -103,8 +104,8 @@ Result<ContentPart> read_part_block(Fields& block, const std::string& type,
   }
   if (type == "image") return read_image(block, media);
   if (type == "document") return read_document(block);
-  return bad_input("{}: expected text, image, document or tool_result, found '{}'",
-                   block.path_of("type"), type.substr(0, 40));
+  return bad_input("{}: expected text, image, document or tool_result, found {}",
+                   block.path_of("type"), in_quotes(type));
 }
 
 Result<std::vector<ContentPart>> read_parts(Fields& fields, const MediaSource& media) {
@@ -171,7 +172,7 @@ Status read_assistant_block(Fields& block, ChatMessage& message) {
     call.arguments = input ? *input : Json::object();
     message.tool_calls.push_back(std::move(call));
   } else if (type != "redacted_thinking") {
-    log_info("{}: {}: a block of type '{}' is ignored", kRoute, block.path(), type.substr(0, 40));
+    log_info("{}: {}: a block of type {} is ignored", kRoute, block.path(), in_quotes(type));
   }
   return {};
 }
@@ -181,8 +182,8 @@ Status read_message(const Json& json, const std::string& path, const MediaSource
   TRY(Fields fields, Fields::of(json, path));
   TRY(const std::string role, fields.require_string("role"));
   if (role != "user" && role != "assistant" && role != "system") {
-    return bad_input("{}: expected user, assistant or system, found '{}'", fields.path_of("role"),
-                     role.substr(0, 40));
+    return bad_input("{}: expected user, assistant or system, found {}", fields.path_of("role"),
+                     in_quotes(role));
   }
   const Json* content = fields.find("content");
   if (!content || (!content->is_string() && !content->is_array()))
@@ -221,7 +222,7 @@ Status read_messages_tools(Fields& fields, std::vector<Json>& tools) {
     std::string type = "custom";
     TRY_STATUS(tool.read("type", type));
     if (type != "custom") {
-      log_info("{}: {}: a tool of type '{}' is ignored", kRoute, tool.path(), type.substr(0, 40));
+      log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
       continue;
     }
     TRY(Json function, read_flat_function(tool, "input_schema"));
@@ -254,8 +255,8 @@ Status read_messages_thinking(Fields& fields, engine::GenerationRequest& request
   TRY(const std::string type, thinking->require_string("type"));
   if (type == "disabled") return {};
   if (type != "enabled" && type != "adaptive") {
-    return bad_input("thinking.type: expected enabled, adaptive or disabled, found '{}'",
-                     type.substr(0, 40));
+    return bad_input("thinking.type: expected enabled, adaptive or disabled, found {}",
+                     in_quotes(type));
   }
   request.thinking = engine::Thinking::kOn;
   if (effort) TRY_STATUS(apply_effort(*effort, "output_config.effort", request));

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/visible.h"
+
 namespace godwit::server {
 namespace {
 
@@ -93,8 +95,8 @@ Result<ChatMessage> read_message(const Json& json, const std::string& path,
   if (message.role == "function") message.role = "tool";
   static constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
   if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles)) {
-    return bad_input("{}: expected system, developer, user, assistant or tool, found '{}'",
-                     fields.path_of("role"), message.role.substr(0, 40));
+    return bad_input("{}: expected system, developer, user, assistant or tool, found {}",
+                     fields.path_of("role"), in_quotes(message.role));
   }
   TRY_STATUS(read_content(fields, message, source));
   TRY_STATUS(fields.read("reasoning_content", message.reasoning_content));
@@ -119,8 +121,8 @@ Status read_logit_bias(Fields& fields, engine::SamplingOptions& sampling) {
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0)
-      return bad_input("{}: expected token ids as keys, found '{}'", fields.path_of("logit_bias"),
-                       key.substr(0, 40));
+      return bad_input("{}: expected token ids as keys, found {}", fields.path_of("logit_bias"),
+                       in_quotes(key));
     if (!number.is_number() || !(number.as_double() >= -100 && number.as_double() <= 100)) {
       return bad_input(
           "{}.{}: expected number from -100 to 100, found {}", fields.path_of("logit_bias"), key,
@@ -170,8 +172,8 @@ Result<ContentPart> read_part(const Json& json, const std::string& path,
   if (type == "file" || type == "input_file")
     return bad_input("{}: files are not supported; send their text, or pictures of the pages",
                      path);
-  return bad_input("{}.type: expected text, image_url, video_url or video, found '{}'", path,
-                   type.substr(0, 40));
+  return bad_input("{}.type: expected text, image_url, video_url or video, found {}", path,
+                   in_quotes(type));
 }
 
 Result<std::vector<ChatMessage>> read_messages(const Json& messages, const std::string& path,
@@ -198,7 +200,7 @@ Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path)
     std::string type = "function";
     TRY_STATUS(fields.read("type", type));
     if (type != "function")
-      return bad_input("{}.type: expected function, found '{}'", where, type.substr(0, 40));
+      return bad_input("{}.type: expected function, found {}", where, in_quotes(type));
     TRY(auto function, fields.find_object("function"));
     if (!function) return fields.wrong("function", "object");
     TRY_STATUS(function->require_string("name"));
@@ -238,7 +240,7 @@ Status apply_tool_choice(const Json* choice, const std::string& path, std::vecto
                      path);
   return bad_input(
       "{}: expected auto, none, required or object, found {}", path,
-      choice->is_string() ? choice->as_string().substr(0, 40) : std::string(kind_name(*choice)));
+      choice->is_string() ? in_quotes(choice->as_string()) : std::string(kind_name(*choice)));
 }
 
 Result<Json> read_flat_function(Fields& tool, std::string_view schema_key) {
@@ -264,8 +266,8 @@ Status check_response_format(const Json* format, const std::string& path) {
     return bad_input("{}.type: {} is not supported yet: answers cannot be bound to a schema", path,
                      type);
   }
-  return bad_input("{}.type: expected text, json_object or json_schema, found '{}'", path,
-                   type.substr(0, 40));
+  return bad_input("{}.type: expected text, json_object or json_schema, found {}", path,
+                   in_quotes(type));
 }
 
 Status refuse_constraints(Fields& fields) {
@@ -307,8 +309,8 @@ Status apply_effort(std::string_view effort, const std::string& path,
   } else if (effort == "high") {
     request.thinking_budget = 8192;
   } else if (effort != "xhigh" && effort != "max") {
-    return bad_input("{}: expected none, minimal, low, medium, high, xhigh or max, found '{}'",
-                     path, effort.substr(0, 40));
+    return bad_input("{}: expected none, minimal, low, medium, high, xhigh or max, found {}", path,
+                     in_quotes(effort));
   }
   return {};
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/visible.h"
 #include "server/conversation.h"
 #include "server/ollama.h"
 #include "server/openai_common.h"
@@ -239,8 +240,7 @@ Result<EmbeddingCall> read_openai(std::string_view body, const MediaSource& medi
   TRY_STATUS(fields.read("dimensions", call.dimensions, 1, 1 << 24));
   TRY_STATUS(fields.read("encoding_format", encoding));
   if (encoding != "float" && encoding != "base64")
-    return bad_input("encoding_format: expected float or base64, found '{}'",
-                     encoding.substr(0, 40));
+    return bad_input("encoding_format: expected float or base64, found {}", in_quotes(encoding));
   TRY_STATUS(fields.ignore({"user", "add_special_tokens"}));
   fields.note_unknown("/v1/embeddings");
   return call;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/visible.h"
 
 namespace godwit::server {
 namespace {
@@ -242,7 +243,7 @@ Status Fields::ignore(std::initializer_list<std::string_view> keys) {
 void Fields::note_unknown(std::string_view route) const {
   for (const auto& [key, unused] : json_->members()) {
     if (std::find(asked_.begin(), asked_.end(), key) == asked_.end())
-      log_info("{}: unknown field {} is ignored", route, path_of(key).substr(0, 100));
+      log_info("{}: unknown field {} is ignored", route, in_quotes(path_of(key)));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/mapped_file.h"
+#include "base/visible.h"
 #include "server/http.h"
 
 namespace godwit::server {
@@ -40,7 +41,7 @@ Result<std::string> read_data_url(std::string_view url, std::string_view kind) {
   const bool fits = type.size() > kind.size() && type[kind.size()] == '/' &&
                     equal_ignoring_case(type.substr(0, kind.size()), kind);
   if (!untyped && !fits)
-    return bad_input("expected a data URL of type {}/…, found {}", kind, type.substr(0, 40));
+    return bad_input("expected a data URL of type {}/…, found {}", kind, in_quotes(type));
   return decode_base64(url.substr(comma + 1));
 }
 
@@ -97,7 +98,7 @@ Result<std::shared_ptr<const text::MediaBytes>> MediaSource::from_url(
     const std::string& url, std::string_view kind, const std::string& name) const {
   const std::string_view view = url;
   Result<std::string> bytes =
-      bad_input("expected a data:, file:// or http(s):// URL, found '{}'", view.substr(0, 40));
+      bad_input("expected a data:, file:// or http(s):// URL, found {}", in_quotes(view));
   if (equal_ignoring_case(view.substr(0, 5), "data:")) {
     bytes = read_data_url(view.substr(5), kind);
   } else if (equal_ignoring_case(view.substr(0, 7), "file://")) {

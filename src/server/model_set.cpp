@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/visible.h"
 
 namespace godwit::server {
 
@@ -83,7 +84,7 @@ size_t ModelSet::index_of(std::string_view name) const {
 tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   if (!knows(name)) {
     return tl::unexpected(
-        ModelFault{404, fmt::format("the model '{}' does not exist", name.substr(0, 200)), {}});
+        ModelFault{404, fmt::format("the model {} does not exist", in_quotes(name)), {}});
   }
   const size_t index = index_of(name);
   const Entry& entry = entries_[index];

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/visible.h"
 #include "server/answer.h"
 #include "server/conversation.h"
 #include "server/openai_common.h"
@@ -67,8 +68,8 @@ Result<ChatMessage> read_message(Fields& fields, const MediaSource& media) {
   TRY(message.role, fields.require_string("role"));
   if (message.role != "system" && message.role != "user" && message.role != "assistant" &&
       message.role != "tool") {
-    return bad_input("{}: expected system, user, assistant or tool, found '{}'",
-                     fields.path_of("role"), message.role.substr(0, 40));
+    return bad_input("{}: expected system, user, assistant or tool, found {}",
+                     fields.path_of("role"), in_quotes(message.role));
   }
   TRY_STATUS(read_images(fields, media, message));  // before the text, as Ollama places them
   std::string content;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/folder.h"
+#include "base/visible.h"
 #include "server/answer.h"
 #include "server/ollama.h"
 
@@ -139,8 +140,7 @@ HttpReply show(const Api& api, const HttpRequest& http) {
   if (!name) return error_reply(Dialect::kOllama, name.error());
   const std::string_view wanted = without_tag(api.models, *name);
   if (!api.models.has(wanted)) {
-    return error_reply(Dialect::kOllama, 404,
-                       fmt::format("model '{}' not found", name->substr(0, 200)));
+    return error_reply(Dialect::kOllama, 404, fmt::format("model {} not found", in_quotes(*name)));
   }
   const auto model = api.models.use(wanted);
   if (!model) return error_reply(Dialect::kOllama, model.error());

@@ -3,30 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.h"
 #include "server/conversation.h"
 
 namespace godwit::server {
 namespace {
-
-// Length of the well-formed UTF-8 character at the start of `text`; 0: none.
-size_t character_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const size_t length = first < 0x80                    ? 1
-                        : first >= 0xC2 && first < 0xE0 ? 2
-                        : first >= 0xE0 && first < 0xF0 ? 3
-                        : first >= 0xF0 && first < 0xF5 ? 4
-                                                        : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  if (length == 3 && ((first == 0xE0 && byte(1) < 0xA0) || (first == 0xED && byte(1) >= 0xA0)))
-    return 0;
-  if (length == 4 && ((first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) >= 0x90)))
-    return 0;
-  return length;
-}
 
 Json token_json(const engine::Engine& engine, int32_t id, float logprob) {
   Json::Array bytes;
@@ -82,22 +63,8 @@ Result<std::vector<Prompt>> read_prompts(Fields& fields, std::string_view key) {
   return prompts;
 }
 
-std::string replace_invalid_utf8(std::string_view bytes) {
-  std::string text;
-  for (size_t i = 0; i < bytes.size();) {
-    const size_t length = character_length(bytes.substr(i));
-    if (length > 0) {
-      text += bytes.substr(i, length);
-    } else {
-      text += "\xEF\xBF\xBD";
-    }
-    i += std::max<size_t>(length, 1);
-  }
-  return text;
-}
-
 std::string printable_token(const engine::Engine& engine, int32_t id) {
-  return replace_invalid_utf8(engine.detokenize({id}));
+  return repaired_utf8(engine.detokenize({id}));
 }
 
 Json chat_logprobs(const engine::Engine& engine,

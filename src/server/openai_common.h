@@ -27,8 +27,7 @@ Result<std::vector<Prompt>> read_prompts(Fields& fields, std::string_view key);
 
 // [{"token", "logprob", "bytes", "top_logprobs": […]}]
 Json chat_logprobs(const engine::Engine& engine, const std::vector<engine::TokenLogprob>& logprobs);
-// Text with bytes that are no character replaced by U+FFFD, so that it can stand in JSON.
-std::string replace_invalid_utf8(std::string_view bytes);
+// The token's text with bytes that are no character replaced, so that it can stand in JSON.
 std::string printable_token(const engine::Engine& engine, int32_t id);
 
 // n requests; with a seed, each has its own (seed, seed + 1, …), else all answers would be the

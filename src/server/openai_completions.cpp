@@ -1,6 +1,7 @@
 // /v1/completions: a prompt as it is, without a template.
 #include <utility>
 
+#include "base/utf8.h"
 #include "server/conversation.h"
 #include "server/openai_common.h"
 
@@ -71,7 +72,7 @@ class CompletionFormat final : public ChoicesFormat {
     for (const Prompt& prompt : call.prompts) {
       std::string echo;
       if (call.echo) echo = prompt.ids ? model_.engine->detokenize(*prompt.ids) : prompt.text;
-      echoes_.push_back(replace_invalid_utf8(echo));
+      echoes_.push_back(repaired_utf8(echo));
     }
   }
 

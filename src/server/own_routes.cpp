@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/utf8.h"
+#include "base/visible.h"
 #include "server/answer.h"
 #include "server/ollama.h"
 #include "server/openai_common.h"
@@ -53,7 +55,7 @@ HttpReply one_model(const Api& api, const HttpRequest& http) {
     if (state.name == http.parameter) return json_reply(model_json(api, state, dialect));
   }
   return error_reply(dialect, 404,
-                     fmt::format("the model '{}' does not exist", http.parameter.substr(0, 200)));
+                     fmt::format("the model {} does not exist", in_quotes(http.parameter)));
 }
 
 Json stats_json(const engine::EngineStats& stats) {
@@ -154,7 +156,7 @@ Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
       return bad_input("tokens[{}]: expected token id below {}", i, use->engine->info().vocabulary);
     ids.push_back(static_cast<int32_t>(*id));
   }
-  const std::string text = replace_invalid_utf8(use->engine->detokenize(ids));
+  const std::string text = repaired_utf8(use->engine->detokenize(ids));
   return json_reply(Json::object({{"prompt", value(text)}, {"content", value(text)}}));
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/visible.h"
+
 namespace godwit::server {
 
 void ResponseStore::put(StoredResponse response) {
@@ -35,8 +37,8 @@ Result<StoredTurns> ResponseStore::conversation(std::string_view id) {
   for (std::string next(id); !next.empty(); next = turns.back()->previous) {
     auto turn = touch(next);
     if (!turn) {
-      return bad_input("previous_response_id: response '{}' was not stored, or is no longer",
-                       next.substr(0, 80));
+      return bad_input("previous_response_id: response {} was not stored, or is no longer",
+                       in_quotes(next));
     }
     turns.push_back(std::move(turn));
   }

@@ -5,15 +5,16 @@
 #include <charconv>
 #include <utility>
 
+#include "base/visible.h"
+
 namespace godwit::server {
 namespace {
 
 using Store = std::shared_ptr<ResponseStore>;
 
 HttpReply not_found(std::string_view id) {
-  return error_reply(
-      Dialect::kOpenAi, 404,
-      fmt::format("response '{}' was not stored, or is no longer", id.substr(0, 80)));
+  return error_reply(Dialect::kOpenAi, 404,
+                     fmt::format("response {} was not stored, or is no longer", in_quotes(id)));
 }
 
 HttpReply create(const Api& api, const Store& store, const HttpRequest& http) {

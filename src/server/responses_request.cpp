@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/visible.h"
 #include "server/conversation.h"
 #include "server/responses.h"
 
@@ -30,7 +31,7 @@ class ItemReader {
     if (type == "item_reference")
       return bad_input("{}: items by reference are not supported; send the item itself", path);
     // What tools of OpenAI's own servers left, and marks of compaction.
-    log_info("{}: {}: an item of type '{}' is ignored", kRoute, path, type.substr(0, 40));
+    log_info("{}: {}: an item of type {} is ignored", kRoute, path, in_quotes(type));
     return {};
   }
 
@@ -57,8 +58,8 @@ class ItemReader {
     TRY(message.role, item.require_string("role"));
     if (message.role != "user" && message.role != "assistant" && message.role != "system" &&
         message.role != "developer") {
-      return bad_input("{}: expected user, assistant, system or developer, found '{}'",
-                       item.path_of("role"), message.role.substr(0, 40));
+      return bad_input("{}: expected user, assistant, system or developer, found {}",
+                       item.path_of("role"), in_quotes(message.role));
     }
     TRY_STATUS(read_content(item, "content", message));
     const bool joins = message.role == "assistant" && is_assistant() &&
@@ -173,7 +174,7 @@ Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
   for (Fields& tool : list) {
     TRY(const std::string type, tool.require_string("type"));
     if (std::string_view(type) != "function") {
-      log_info("{}: {}: a tool of type '{}' is ignored", kRoute, tool.path(), type.substr(0, 40));
+      log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
       continue;
     }
     TRY(Json function, read_flat_function(tool, "parameters"));

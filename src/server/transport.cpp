@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/visible.h"
 #include "server/access.h"
 #include "server/http_head.h"
 #include "server/router.h"
@@ -377,7 +378,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   std::optional<HttpReply> check_head() {
     if (!parser_->method_known)
-      return refuse(501, fmt::format("the method {} is not known", request_.method.substr(0, 40)));
+      return refuse(501, fmt::format("the method {} is not known", in_quotes(request_.method)));
     if (const auto bad = read_target(parser_->target, request_))
       return refuse(bad->status, bad->message);
     if (const auto bad = check_headers(request_, parser_->is_http11))
@@ -387,7 +388,7 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool open = is_options || (match_.route && match_.route->open) || match_.allowed.empty();
     if (auto bad = core_.access.refuse(request_, open)) return bad;
     if (match_.allowed.empty())
-      return refuse(404, fmt::format("there is nothing at {}", request_.path.substr(0, 200)));
+      return refuse(404, fmt::format("there is nothing at {}", in_quotes(request_.path)));
     if (match_.route) {
       request_.parameter = match_.parameter;
       return std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/visible.h"
 #include "text/normalise.h"
 
 namespace godwit::text {
@@ -49,10 +50,11 @@ Status AddedTokens::add(AddedToken token, Vocabulary& vocabulary) {
   const auto same_content = ids_.find(token.content);
   if (same_id && same_id->content == token.content) return {};
   if (same_id)
-    return bad_input("id {} is given to {} and {}", token.id, quoted(same_id->content),
-                     quoted(token.content));
+    return bad_input("id {} is given to {} and {}", token.id, in_quotes(same_id->content),
+                     in_quotes(token.content));
   if (same_content != ids_.end())
-    return bad_input("{} has ids {} and {}", quoted(token.content), same_content->second, token.id);
+    return bad_input("{} has ids {} and {}", in_quotes(token.content), same_content->second,
+                     token.id);
   if (token.content.empty() || vocabulary.bytes(token.id) != token.content)
     TRY_STATUS(vocabulary.add_unsearchable(token.id, token.content));
   std::string wanted = token.content;

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/visible.h"
 
 namespace godwit::text {
 namespace {
@@ -60,7 +61,7 @@ Status Bpe::add_merge(std::string_view joined, size_t left_size) {
     tokens[i] = vocabulary_.find(parts[i]);
     if (tokens[i] >= 0) continue;
     if (i == 2 && skip_merges_without_token_) return {};
-    return bad_input("{} is not in the vocabulary", quoted(parts[i]));
+    return bad_input("{} is not in the vocabulary", in_quotes(parts[i]));
   }
   put({pair_of(tokens[0], tokens[1]), n_merges_++, tokens[2]});
   return {};

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/utf8.h"
 #include "text/trim.h"
-#include "text/unicode.h"
 
 namespace godwit::text {
 namespace {

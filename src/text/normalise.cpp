@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "text/unicode.h"
 #include "text/unicode_tables.h"
 

@@ -2,9 +2,10 @@
 // merge.
 #include "text/tokenizer.h"
 
+#include "base/utf8.h"
+#include "base/visible.h"
 #include "text/normalise.h"
 #include "text/tokenizer_parts.h"
-#include "text/unicode.h"
 
 namespace godwit::text {
 namespace {
@@ -18,7 +19,7 @@ class BpeTokenizer : public Tokenizer {
               std::vector<int32_t>& ids) const override {
     std::string repaired;
     if (find_broken_utf8(text) != std::string_view::npos) {
-      append_repaired_utf8(text, repaired);
+      repaired = repaired_utf8(text);
       text = repaired;
     }
     Bpe::Scratch scratch;
@@ -88,7 +89,7 @@ Status add_printable(int64_t id, std::string_view printable, Vocabulary& vocabul
 Status add_merge_line(std::string_view line, Bpe& bpe) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos)
-    return bad_input("expected two parts with a space between, found {}", quoted(line));
+    return bad_input("expected two parts with a space between, found {}", in_quotes(line));
   return add_printable_merge(line.substr(0, space), line.substr(space + 1), bpe);
 }
 
@@ -98,17 +99,16 @@ Status add_printable_merge(std::string_view left, std::string_view right, Bpe& b
   for (const std::string_view part : {left, right}) {
     left_size = joined.size();
     if (part.empty() || !append_bytes_of_printable(part, joined))
-      return bad_input("{}: expected characters of the byte alphabet", quoted(part));
+      return bad_input("{}: expected characters of the byte alphabet", in_quotes(part));
   }
   return bpe.add_merge(joined, left_size);
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special) const {
-  std::string bytes, text;
+  std::string bytes;
   for (const int32_t id : ids)
     if (!skip_special || !is_special(id)) bytes += token_bytes(id);
-  append_repaired_utf8(bytes, text);
-  return text;
+  return repaired_utf8(bytes);
 }
 
 std::string StreamingDetokenizer::push(std::string_view token_bytes) {
@@ -119,15 +119,13 @@ std::string StreamingDetokenizer::push(std::string_view token_bytes) {
     const size_t at = pending_.size() - back;
     if (read_utf8(pending_, at).status == Utf8Status::kUnfinished) whole = at;
   }
-  std::string text;
-  append_repaired_utf8(std::string_view(pending_).substr(0, whole), text);
+  std::string text = repaired_utf8(std::string_view(pending_).substr(0, whole));
   pending_.erase(0, whole);
   return text;
 }
 
 std::string StreamingDetokenizer::finish() {
-  std::string text;
-  append_repaired_utf8(pending_, text);
+  std::string text = repaired_utf8(pending_);
   pending_.clear();
   return text;
 }

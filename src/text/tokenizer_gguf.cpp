@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/visible.h"
 #include "text/tokenizer_parts.h"
 
 namespace godwit::text {
@@ -25,7 +26,7 @@ bool is_special(int64_t type, std::string_view content) {
 Result<TokenizerParts> read_tokenizer(const checkpoint::GgufFile& file) {
   TRY(const std::string model, file.text("tokenizer.ggml.model"));
   if (model != "gpt2")
-    return bad_input("tokenizer.ggml.model: expected gpt2, found {}", quoted(model));
+    return bad_input("tokenizer.ggml.model: expected gpt2, found {}", in_quotes(model));
   const auto* tokens = file.strings("tokenizer.ggml.tokens");
   const auto* types = file.integers("tokenizer.ggml.token_type");
   const auto* merges = file.strings("tokenizer.ggml.merges");

@@ -4,6 +4,7 @@
 // tokenizer that is nearly right gives answers that are nearly right.
 #include <initializer_list>
 
+#include "base/visible.h"
 #include "checkpoint/json.h"
 #include "text/tokenizer_parts.h"
 
@@ -92,7 +93,7 @@ Result<SplitRule> read_split_rule(const Json& root) {
   const auto rule = find_split_rule(regex->as_string());
   if (!rule)
     return bad_input("pre_tokenizer: expected Qwen's split rule, found {}",
-                     quoted(regex->as_string()));
+                     in_quotes(regex->as_string()));
   TRY(const Json* behavior, string_member(split, "behavior"));
   TRY(const bool invert, flag(split, "invert"));
   TRY(const bool add_prefix_space, flag(*list[1], "add_prefix_space"));
@@ -110,7 +111,7 @@ Result<Vocabulary> read_vocabulary(const Json& model) {
   for (const auto& [token, id] : vocab->members()) {
     const auto number = id.as_int64();
     if (!number)
-      return bad_input("vocab: {}: expected an id, found {}", quoted(token), kind_name(&id));
+      return bad_input("vocab: {}: expected an id, found {}", in_quotes(token), kind_name(&id));
     if (auto status = add_printable(*number, token, vocabulary); !status)
       return in_context("vocab", std::move(status.error()));
   }
@@ -126,7 +127,7 @@ Result<AddedToken> read_added_token(const Json& entry, std::optional<int64_t> id
   TRY(const bool normalized, flag(entry, "normalized"));
   for (const std::string_view key : {"single_word", "lstrip", "rstrip"}) {
     TRY(const bool set, flag(entry, key));
-    if (set) return bad_input("{}: {} is not supported", quoted(content->as_string()), key);
+    if (set) return bad_input("{}: {} is not supported", in_quotes(content->as_string()), key);
   }
   return AddedToken{static_cast<int32_t>(*id), content->as_string(), special, normalized};
 }
@@ -160,7 +161,7 @@ Status read_config(std::string_view text, Vocabulary& vocabulary, AddedTokens& a
     if (auto number = checkpoint::parse_json(key)) id = number->as_int64();
     auto status = add_one(entry, id, vocabulary, added);
     if (!status)
-      return in_context(fmt::format("added_tokens_decoder {}", quoted(key)),
+      return in_context(fmt::format("added_tokens_decoder {}", in_quotes(key)),
                         std::move(status.error()));
   }
   return {};

@@ -5,8 +5,8 @@
 #include <bit>
 #include <functional>
 
+#include "base/utf8.h"
 #include "checkpoint/json.h"
-#include "text/unicode.h"
 
 namespace godwit::text {
 namespace {
@@ -43,13 +43,6 @@ bool append_bytes_of_printable(std::string_view printable, std::string& out) {
     out += static_cast<char>(kByteOfPrintable[character]);
   }
   return true;
-}
-
-std::string quoted(std::string_view bytes) {
-  std::string text;
-  append_repaired_utf8(bytes.substr(0, 60), text);
-  if (bytes.size() > 60) text += "…";
-  return checkpoint::Json::string(std::move(text)).dump();
 }
 
 void Vocabulary::reserve(size_t n_tokens) {

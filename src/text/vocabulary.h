@@ -16,9 +16,6 @@ namespace godwit::text {
 // a character is not of it.
 bool append_bytes_of_printable(std::string_view printable, std::string& out);
 
-// For messages: quotation marks around it, one line, at most 60 bytes of it.
-std::string quoted(std::string_view bytes);
-
 class Vocabulary {
  public:
   // No file needs more; an id beyond is taken for damage, not for a reason to allocate.

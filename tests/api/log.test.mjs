@@ -9,7 +9,7 @@ test('a field that nobody knows is told in the log, and not by default', async (
     const messages = [{ role: 'user', content: 'x' }];
     assert.equal((await post(`${url}/v1/chat/completions`, { messages, max_tokens: 1, frobnicate: 1 })).status, 200);
   }
-  assert.match(logOf(loud), /\/v1\/chat\/completions: unknown field frobnicate is ignored/);
+  assert.match(logOf(loud), /\/v1\/chat\/completions: unknown field 'frobnicate' is ignored/);
   assert.doesNotMatch(logOf(quiet), /frobnicate/);
 });
 

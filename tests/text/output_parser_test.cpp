@@ -7,9 +7,9 @@
 #include <random>
 #include <set>
 
+#include "base/utf8.h"
 #include "tests/text/golden_text.h"
 #include "text/coerce.h"
-#include "text/unicode.h"
 
 namespace godwit::text {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "checkpoint/json.h"
-#include "text/unicode.h"
 #include "text/vocabulary.h"
 
 namespace godwit::text {

@@ -133,7 +133,7 @@ TEST(Tokenizer, OtherFilesTellOfWhatIsNotSupported) {
               HasSubstr("normalizer: expected an object, found null"));
   EXPECT_THAT(
       error_with({"pre_tokenizer", "pretokenizers", "0", "pattern", "Regex"}, text("\\s+\n")),
-      HasSubstr("expected Qwen's split rule, found \"\\\\s+\\n\""));
+      HasSubstr("expected Qwen's split rule, found '\\\\s+\\x0a'"));
   EXPECT_THAT(
       error_with({"pre_tokenizer", "pretokenizers", "1", "add_prefix_space"}, Json::boolean(true)),
       HasSubstr("without invert, add_prefix_space"));
@@ -151,7 +151,7 @@ TEST(Tokenizer, OtherFilesTellOfWhatIsNotSupported) {
   EXPECT_THAT(error_with({"model", "end_of_word_suffix"}, text("</w>")),
               HasSubstr("end_of_word_suffix"));
   EXPECT_THAT(error_with({"added_tokens", "1", "lstrip"}, Json::boolean(true)),
-              HasSubstr("added_tokens[1]: \"<|end|>>\": lstrip is not supported"));
+              HasSubstr("added_tokens[1]: '<|end|>>': lstrip is not supported"));
 }
 
 TEST(Tokenizer, DamagedFilesAreErrors) {
@@ -162,7 +162,7 @@ TEST(Tokenizer, DamagedFilesAreErrors) {
               HasSubstr("model: vocab: expected an object"));
   EXPECT_THAT(error_with({"model", "vocab"}, Json::object()), HasSubstr("no token for byte 0x00"));
   EXPECT_THAT(error_with({"model", "vocab", "hell"}, text),
-              HasSubstr("vocab: \"hell\": expected an id"));
+              HasSubstr("vocab: 'hell': expected an id"));
   EXPECT_THAT(error_with({"model", "vocab", "hell"}, Json::real(1.5)), HasSubstr("expected an id"));
   EXPECT_THAT(error_with({"model", "vocab", "hell"}, Json::integer(-1)), HasSubstr("vocab: id -1"));
   EXPECT_THAT(error_with({"model", "vocab", "hell"}, Json::integer(1000000000)),
@@ -183,9 +183,9 @@ TEST(Tokenizer, DamagedFilesAreErrors) {
   EXPECT_THAT(error_with({"model", "merges", "1"}, Json::string("l ")), HasSubstr("merges[1]"));
   EXPECT_THAT(error_with({"model", "merges", "1"}, Json::string("l l l")), HasSubstr("merges[1]"));
   EXPECT_THAT(error_with({"model", "merges", "1"}, Json::string("l q")),
-              HasSubstr("merges[1]: \"lq\" is not in the vocabulary"));
+              HasSubstr("merges[1]: 'lq' is not in the vocabulary"));
   EXPECT_THAT(error_with({"model", "merges", "1"}, Json::string("zz q")),
-              HasSubstr("merges[1]: \"zz\" is not in the vocabulary"));
+              HasSubstr("merges[1]: 'zz' is not in the vocabulary"));
   EXPECT_THAT(error_with({"model", "merges", "1"}, Json::string("\u4e2d q")),
               HasSubstr("byte alphabet"));
   EXPECT_THAT(error_with({"added_tokens"}, number), HasSubstr("added_tokens: expected an array"));
@@ -200,9 +200,9 @@ TEST(Tokenizer, DamagedFilesAreErrors) {
   EXPECT_THAT(error_with({"added_tokens", "0", "id"}, number),
               HasSubstr("id 7 is given to two tokens"));
   EXPECT_THAT(error_with({"added_tokens", "1", "id"}, Json::integer(260)),
-              HasSubstr("added_tokens[1]: id 260 is given to \"<|end|>\" and \"<|end|>>\""));
+              HasSubstr("added_tokens[1]: id 260 is given to '<|end|>' and '<|end|>>'"));
   EXPECT_THAT(error_with({"added_tokens", "1", "content"}, Json::string("<|end|>")),
-              HasSubstr("\"<|end|>\" has ids 260 and 261"));
+              HasSubstr("'<|end|>' has ids 260 and 261"));
   EXPECT_THAT(error_with({"added_tokens", "1", "content"}, Json::string("")),
               HasSubstr("empty token"));
   EXPECT_THAT(error_with({"added_tokens", "1", "content"}, {}),
@@ -213,10 +213,10 @@ TEST(Tokenizer, DamagedFilesAreErrors) {
               HasSubstr("tokenizer_config.json: expected an object"));
   EXPECT_THAT(
       error_of(small_tokenizer_json(), R"({"added_tokens_decoder": {"x\n": {"content": "y"}}})"),
-      HasSubstr("tokenizer_config.json: added_tokens_decoder \"x\\n\": id: expected a number"));
+      HasSubstr("tokenizer_config.json: added_tokens_decoder 'x\\x0a': id: expected a number"));
   EXPECT_THAT(
       error_of(small_tokenizer_json(), R"({"added_tokens_decoder": {"261": {"content": "y"}}})"),
-      HasSubstr("id 261 is given to \"<|end|>>\" and \"y\""));
+      HasSubstr("id 261 is given to '<|end|>>' and 'y'"));
 }
 
 TEST(Tokenizer, TruncatedFilesAreErrors) {
@@ -371,7 +371,7 @@ TEST(GgufTokenizer, DamagedFilesAreErrors) {
   using Strings = std::vector<std::string>;
   using Integers = std::vector<int64_t>;
   EXPECT_THAT(error_with_value(1, std::string("llama")),
-              HasSubstr("tokenizer.ggml.model: expected gpt2, found \"llama\""));
+              HasSubstr("tokenizer.ggml.model: expected gpt2, found 'llama'"));
   EXPECT_THAT(error_with_value(2, int64_t{1}),
               HasSubstr("tokenizer.ggml.tokens: expected an array of strings"));
   EXPECT_THAT(error_with_value(3, GgufArray{Integers{1, 2}}),

@@ -1,5 +1,4 @@
-// Names from files, made fit for one line of an error: quoted, with every byte that is not plain
-// ASCII escaped.
+// Faults of one file, told together in one line.
 #pragma once
 
 #include <string>
@@ -10,10 +9,7 @@
 
 namespace godwit::checkpoint {
 
-// 'blk.0.attn_q.weight', 'a\x1b\xff…' (cut after 100 bytes)
-std::string printable(std::string_view name);
-
-// Faults of one file, told together. At most `kTold` are spelled out, the rest are counted.
+// At most `kTold` are spelled out, the rest are counted.
 class Faults {
  public:
   static constexpr size_t kTold = 8;
