@@ -37,9 +37,9 @@ namespace godwit::kernels {
 
 constexpr int kTileRows = 16;
 constexpr int kBlockColumns = 32;
-// Rows of activations that one kernel call multiplies: at most 8, which all take the weights from
-// memory once; of many rows 6, as 2 tiles × 6 sums and totals fill 24 of 32 registers.
-constexpr int kMaxGroupRows = 8, kManyRowsGroup = 6;
+// Rows of activations that one kernel call multiplies at most: they all take the weights from
+// memory once.
+constexpr int kMaxGroupRows = 8;
 
 struct TileShape {
   int group;  // blocks that share a header
