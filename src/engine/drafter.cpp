@@ -106,8 +106,10 @@ void Drafter::feed_all_but(Sequence& sequence, int64_t rows) {
 
 int32_t Drafter::pick(const Sequence& sequence, size_t row, size_t nth) {
   const auto columns = static_cast<size_t>(settings_.draft_ids);
-  return sample({logits_.data() + row * columns, columns}, sequence.prompt.sampling,
-                sequence.counts, limits_, static_cast<uint64_t>(sequence.answer_tokens()) + nth);
+  const int32_t id =
+      sample({logits_.data() + row * columns, columns}, sequence.prompt.sampling, sequence.counts,
+             limits_, static_cast<uint64_t>(sequence.answer_tokens()) + nth);
+  return std::max(id, 0);  // a draft is only a guess
 }
 
 void Drafter::draft(std::span<const Wish> wishes) {

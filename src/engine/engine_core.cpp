@@ -538,6 +538,10 @@ bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
   std::vector<float> raw;
   if (sequence.prompt.logprobs >= 0) raw.assign(logits.begin(), logits.begin() + limits.decodable);
   const int32_t id = sample(logits, sequence.prompt.sampling, sequence.counts, limits, position);
+  if (id == kNoToken) {
+    fail(sequence, "the model's logits are not finite: its weights are damaged");
+    return false;
+  }
   std::optional<TokenLogprob> logprob;
   if (!raw.empty()) logprob = log_probabilities(raw, id, sequence.prompt.logprobs);
 
@@ -677,15 +681,16 @@ void EngineCore::remove(Scheduler::Id id) {
   sequences_.erase(id);
 }
 
+void EngineCore::fail(Sequence& sequence, const std::string& reason) {
+  Event event;
+  event.kind = Event::Kind::kError;
+  event.error = {reason, ErrorKind::kFailed};
+  sequence.channel->push(std::move(event));
+  remove(sequence.id);
+}
+
 void EngineCore::fail_all(const std::string& reason) {
-  for (auto& [id, sequence] : sequences_) {
-    Event event;
-    event.kind = Event::Kind::kError;
-    event.error = {reason, ErrorKind::kFailed};
-    sequence->channel->push(std::move(event));
-    scheduler_.remove(id);
-  }
-  sequences_.clear();
+  while (!sequences_.empty()) fail(*sequences_.begin()->second, reason);
 }
 
 // Every page is free, or held by exactly those that say so.

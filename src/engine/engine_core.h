@@ -84,6 +84,7 @@ class EngineCore {
   bool take_token(Sequence& sequence, std::span<float> logits);
   bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
   void finish(Sequence& sequence, FinishReason reason);
+  void fail(Sequence& sequence, const std::string& reason);
   void remember_turn(const Sequence& sequence);
   bool make_ready(int64_t pages);
   void spill_page();

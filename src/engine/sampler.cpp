@@ -81,6 +81,18 @@ double total_weight(std::span<const float> logits, float largest_logit) {
   return total;
 }
 
+// kNoToken, here and below, as in sample().
+int32_t likeliest(std::span<const float> logits) {
+  int32_t best = kNoToken;
+  float bar = kNever;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!(logits[i] > bar)) continue;  // also passes over NaN
+    bar = logits[i];
+    best = static_cast<int32_t>(i);
+  }
+  return std::isfinite(bar) ? best : kNoToken;
+}
+
 // Nothing is cut off but by min-p: no order is needed.
 int32_t draw_from_all(std::span<const float> logits, const SamplingRules& rules,
                       uint64_t position) {
@@ -93,7 +105,7 @@ int32_t draw_from_all(std::span<const float> logits, const SamplingRules& rules,
   double total = 0;
   for (float logit : logits) total += weight(logit);
   double left = uniform_at(rules.seed, position) * total;
-  int32_t last = 0;
+  int32_t last = kNoToken;
   for (size_t i = 0; i < logits.size(); ++i) {
     const double w = weight(logits[i]);
     if (w == 0) continue;
@@ -102,6 +114,39 @@ int32_t draw_from_all(std::span<const float> logits, const SamplingRules& rules,
     if (left < 0) break;
   }
   return last;
+}
+
+int32_t draw(std::span<float> logits, const SamplingRules& rules, uint64_t position) {
+  for (float& logit : logits) logit /= rules.temperature;
+
+  std::vector<Candidate> sorted;
+  std::vector<double> weights;
+  double sum = 0;
+  const bool cut = rules.top_k > 0 && static_cast<size_t>(rules.top_k) < logits.size();
+  if (!cut && rules.top_p >= 1) return draw_from_all(logits, rules, position);
+  // Without top-k most of the weight still sits in few tokens: look at a few hundred, and at more
+  // only if that was too few.
+  for (size_t k = cut ? rules.top_k : 256;; k *= 16) {
+    sorted = largest(logits, std::min(k, logits.size()));
+    if (sorted.empty() || !std::isfinite(sorted[0].logit)) return kNoToken;
+    const size_t looked_at = sorted.size();
+    double total = 0;
+    if (cut) {
+      for (const Candidate& c : sorted)
+        total += std::exp(static_cast<double>(c.logit) - sorted[0].logit);
+    } else {
+      total = total_weight(logits, sorted[0].logit);
+    }
+    weights.clear();
+    sum = weigh(sorted, weights, total, rules);
+    if (cut || sorted.size() < looked_at || looked_at == logits.size() || k >= logits.size()) break;
+  }
+  double left = uniform_at(rules.seed, position) * sum;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    left -= weights[i];
+    if (left < 0) return sorted[i].id;
+  }
+  return sorted.back().id;
 }
 
 }  // namespace
@@ -155,39 +200,8 @@ int32_t sample(std::span<float> logits, const SamplingRules& rules, const TokenC
   for (int32_t id : limits.banned)
     if (static_cast<size_t>(id) < logits.size()) logits[id] = kNever;
   logits = logits.first(limits.decodable);
-  if (rules.temperature < 1e-5f || rules.top_k == 1) {
-    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
-  for (float& logit : logits) logit /= rules.temperature;
-
-  std::vector<Candidate> sorted;
-  std::vector<double> weights;
-  double sum = 0;
-  const bool cut = rules.top_k > 0 && static_cast<size_t>(rules.top_k) < logits.size();
-  if (!cut && rules.top_p >= 1) return draw_from_all(logits, rules, position);
-  // Without top-k most of the weight still sits in few tokens: look at a few hundred, and at more
-  // only if that was too few.
-  for (size_t k = cut ? rules.top_k : 256;; k *= 16) {
-    sorted = largest(logits, std::min(k, logits.size()));
-    if (sorted.empty()) return 0;  // nothing but NaN
-    const size_t looked_at = sorted.size();
-    double total = 0;
-    if (cut) {
-      for (const Candidate& c : sorted)
-        total += std::exp(static_cast<double>(c.logit) - sorted[0].logit);
-    } else {
-      total = total_weight(logits, sorted[0].logit);
-    }
-    weights.clear();
-    sum = weigh(sorted, weights, total, rules);
-    if (cut || sorted.size() < looked_at || looked_at == logits.size() || k >= logits.size()) break;
-  }
-  double left = uniform_at(rules.seed, position) * sum;
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    left -= weights[i];
-    if (left < 0) return sorted[i].id;
-  }
-  return sorted.back().id;
+  const bool greedy = rules.temperature < 1e-5f || rules.top_k == 1;
+  return greedy ? likeliest(logits) : draw(logits, rules, position);
 }
 
 TokenLogprob log_probabilities(std::span<const float> logits, int32_t id, int top) {

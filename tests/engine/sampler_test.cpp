@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -187,13 +188,17 @@ TEST(Sampler, LogProbabilities) {
   EXPECT_NEAR(found.top[1].second, std::log(0.3), 1e-6);
 }
 
-TEST(Sampler, NotANumberNeverCrashesAndIsNeverPreferred) {
-  const float nan = std::nanf("");
-  auto rules = plain();
-  rules.top_k = 3;
-  EXPECT_EQ(draw({nan, 1, nan}, rules), 1);
-  EXPECT_GE(draw({nan, nan}, rules), 0);
-  EXPECT_GE(draw({nan, nan}, plain(0)), 0);
+TEST(Sampler, WhatIsNoFiniteNumberIsNeverTaken) {
+  const float nan = std::nanf(""), infinity = std::numeric_limits<float>::infinity();
+  auto top_k = plain(), top_p = plain();
+  top_k.top_k = 2;
+  top_p.top_p = 0.9f;
+  for (const SamplingRules& rules : {plain(0), plain(), top_k, top_p}) {
+    EXPECT_EQ(draw({nan, 1, nan}, rules), 1);
+    EXPECT_EQ(draw({nan, nan}, rules), kNoToken);
+    EXPECT_EQ(draw({-infinity, -infinity}, rules), kNoToken);
+    EXPECT_EQ(draw({0, infinity, 1}, rules), kNoToken);
+  }
 }
 
 TEST(Sampler, TinyTemperatureIsGreedy) { EXPECT_EQ(draw({1, 3, 2}, plain(1e-30f)), 1); }
