@@ -1,15 +1,19 @@
-// Logging to standard error: one line a message, `level: text`. The level comes from GODWIT_LOG
-// (error, warn, info, debug; warn unless said otherwise). The model folder never logs.
+// Logging to standard error: one line a message, `level: text`; from warnings on unless another
+// level is set. The model folder never logs.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <string>
 
+#include "base/result.h"
+
 namespace godwit {
 
 enum class LogLevel { kError, kWarn, kInfo, kDebug };
 
+// GODWIT_LOG: error, warn, info or debug; warn if it is not set.
+Result<LogLevel> log_level_from_environment();
 void set_log_level(LogLevel level);
 bool log_enabled(LogLevel level);
 void write_log(LogLevel level, const std::string& message);

@@ -552,6 +552,9 @@ int main(int argc, char** argv) {
   hold_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that leaves is noticed where we write
   if (const auto valid = check_arguments(argc, argv); !valid) return report(valid.error());
+  const auto level = godwit::log_level_from_environment();
+  if (!level) return report(level.error());
+  godwit::set_log_level(*level);
   const int code = Program().run(argc, argv);
   return code == kDone ? finish_output() : code;
 }
