@@ -7,7 +7,8 @@
 // The right side is measured with the bare model, half a second after the turn: the same counts of
 // tokens in memory and of new ones, in chunks as the engine has them, the median of three. The
 // second question follows the first answer at once, whatever the engine still does with that; the
-// others come after this pause. Words and pictures are made up; answers have a fixed length.
+// others come after this pause. Words and pictures are made up, the same in each of the rounds
+// whose medians are printed; answers have a fixed length.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -338,13 +339,77 @@ Result<Table> restart(const engine::EngineOptions& options, BareModel& bare,
   return table;
 }
 
+// ---- Rounds
+
+struct Round {
+  std::string model;
+  std::vector<Table> tables;
+  Restored restored;
+};
+
+struct Lengths {  // in tokens
+  int64_t document, shorter_document, context;
+};
+
+// Every conversation once, in an engine that knows none of them.
+Result<Round> run_round(const BenchOptions& options, const engine::EngineOptions& settings,
+                        BareModel& bare, const Lengths& lengths) {
+  Round round;
+  {
+    TRY(const auto engine, engine::Engine::open(settings));
+    const auto& info = engine->info();
+    round.model = info.name;
+    if (info.context < lengths.context)
+      return bad_input("--conversation: expected at most {} (a context of {}), found {}",
+                       info.context * 4 / 5, info.context, options.conversation);
+    const auto run = [&](const char* what, Client client, int turns, uint64_t seed) -> Status {
+      TRY(Table table,
+          converse(*engine, bare, what, Conversation(client, lengths.document, seed), turns));
+      round.tables.push_back(std::move(table));
+      return {};
+    };
+    TRY_STATUS(run("the client keeps the reasoning", Client::kKeepsReasoning, options.turns, 1));
+    TRY_STATUS(run("the client drops the reasoning", Client::kDropsReasoning, options.turns, 2));
+    TRY_STATUS(run("tools and their results", Client::kTools, options.turns, 3));
+    if (info.vision) TRY_STATUS(run("one picture, five questions", Client::kPicture, 5, 4));
+  }
+  TRY(Table table,
+      restart(settings, bare, Conversation(Client::kKeepsReasoning, lengths.shorter_document, 5),
+              options.turns, round.restored));
+  round.tables.push_back(std::move(table));
+  return round;
+}
+
+// The first round with the median times of all: their words and lengths are the same.
+Round median_of(std::vector<Round> rounds) {
+  const auto over_rounds = [&rounds](auto&& time_of) {
+    std::vector<double> times;
+    for (const Round& round : rounds) times.push_back(time_of(round));
+    return median(std::move(times));
+  };
+  Round all = rounds.front();
+  for (size_t t = 0; t < all.tables.size(); ++t) {
+    for (size_t i = 0; i < all.tables[t].turns.size(); ++i) {
+      Turn& turn = all.tables[t].turns[i];
+      const auto same = [t, i](const Round& round) { return round.tables[t].turns[i]; };
+      turn.first_token = over_rounds([&](const Round& round) { return same(round).first_token; });
+      turn.alone = over_rounds([&](const Round& round) { return same(round).alone; });
+    }
+  }
+  all.restored.beyond = over_rounds([](const Round& round) { return round.restored.beyond; });
+  all.restored.read_seconds =
+      over_rounds([](const Round& round) { return round.restored.read_seconds; });
+  return all;
+}
+
 // ---- Printing
 
-void print_text(const std::string& model, const std::vector<Table>& tables,
-                const Restored& restored) {
-  print_out("model    {}\n", model);
+void print_text(const Round& round, int rounds) {
+  const Restored& restored = round.restored;
+  print_out("model    {}\n", round.model);
   print_out("bound    {} × the new tokens alone + {:.0f} ms\n", kShare, 1e3 * kExtra);
-  for (const Table& table : tables) {
+  print_out("rounds   {}\n", rounds == 1 ? "1" : fmt::format("{}, medians", rounds));
+  for (const Table& table : round.tables) {
     print_out("\n{}\n  turn  prompt  reused    new  first token     alone     bound\n", table.name);
     int missed = 0, judged = 0, pictures = 0;
     for (size_t i = 0; i < table.turns.size(); ++i) {
@@ -373,10 +438,10 @@ void print_text(const std::string& model, const std::vector<Table>& tables,
                                                        : "MISSED (1.5 times)");
 }
 
-void print_json(const std::string& model, const std::vector<Table>& tables,
-                const Restored& restored) {
+void print_json(const Round& round, int rounds) {
+  const Restored& restored = round.restored;
   Json conversations = Json::array();
-  for (const Table& table : tables) {
+  for (const Table& table : round.tables) {
     Json turns = Json::array();
     for (const Turn& t : table.turns)
       turns.items().push_back(Json::object({{"prompt_tokens", Json::integer(t.prompt)},
@@ -395,7 +460,8 @@ void print_json(const std::string& model, const std::vector<Table>& tables,
                                   {"megabytes", json_number(restored.bytes / 1e6)},
                                   {"read_s", json_number(restored.read_seconds)},
                                   {"beyond_s", json_number(restored.beyond)}});
-  print_out("{}\n", Json::object({{"model", Json::string(model)},
+  print_out("{}\n", Json::object({{"model", Json::string(round.model)},
+                                  {"rounds", Json::integer(rounds)},
                                   {"conversations", std::move(conversations)},
                                   {"restored", disk}})
                         .dump());
@@ -420,30 +486,14 @@ Result<int> bench_turns(const BenchOptions& options, const std::string& path) {
                                            {.vision = false, .drafting = false}));
   BareModel bare(*model, kv_type_of(options.model.kv_type), context, settings.prefill_chunk);
 
-  std::vector<Table> tables;
-  Restored restored;
-  std::string name;
-  {
-    TRY(const auto engine, engine::Engine::open(settings));
-    const auto& info = engine->info();
-    name = info.name;
-    if (info.context < context)
-      return bad_input("--conversation: expected at most {} (a context of {}), found {}",
-                       info.context * 4 / 5, info.context, options.conversation);
-    const auto run = [&](const char* what, Client client, int turns, uint64_t seed) -> Status {
-      TRY(Table table, converse(*engine, bare, what, Conversation(client, document, seed), turns));
-      tables.push_back(std::move(table));
-      return {};
-    };
-    TRY_STATUS(run("the client keeps the reasoning", Client::kKeepsReasoning, options.turns, 1));
-    TRY_STATUS(run("the client drops the reasoning", Client::kDropsReasoning, options.turns, 2));
-    TRY_STATUS(run("tools and their results", Client::kTools, options.turns, 3));
-    if (info.vision) TRY_STATUS(run("one picture, five questions", Client::kPicture, 5, 4));
+  const Lengths lengths{document, shorter, context};
+  std::vector<Round> rounds;
+  for (int i = 0; i < options.repeats; ++i) {
+    TRY(Round round, run_round(options, settings, bare, lengths));
+    rounds.push_back(std::move(round));
   }
-  TRY(Table table, restart(settings, bare, Conversation(Client::kKeepsReasoning, shorter, 5),
-                           options.turns, restored));
-  tables.push_back(std::move(table));
-  options.json ? print_json(name, tables, restored) : print_text(name, tables, restored);
+  const Round all = median_of(std::move(rounds));
+  options.json ? print_json(all, options.repeats) : print_text(all, options.repeats);
   return kDone;
 }
 
