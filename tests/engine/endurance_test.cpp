@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -202,6 +203,7 @@ EngineOptions on_disk(const char* folder) {
 // Not a test: what is killed. It answers, says how many tokens it had not to compute (or −1: it was
 // wrong), and talks until it is killed.
 TEST(Endurance, DISABLED_TalksForEver) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that fails leaves nobody behind
   const char *folder = std::getenv("GODWIT_TEST_FOLDER"), *pipe = std::getenv("GODWIT_TEST_PIPE");
   ASSERT_TRUE(folder && pipe);
   auto engine = open_engine(on_disk(folder));
