@@ -47,9 +47,9 @@ class TokenCounts {
   std::unordered_map<int32_t, int> counts_;
 };
 
-// `logits` are changed; they may be of the first ids only (drafts). Ids from `decodable` on, those in
-// `banned` and those whose logit is NaN are never taken. kNoToken: the largest logit is infinite, or
-// none is a number, which no sound model makes.
+// `logits` are changed; they may be of the first ids only (drafts). Ids from `decodable` on, those
+// in `banned` and those whose logit is NaN are never taken. kNoToken: the largest logit is
+// infinite, or none is a number, which no sound model makes.
 constexpr int32_t kNoToken = -1;
 struct TokenLimits {
   int32_t decodable = 0;
