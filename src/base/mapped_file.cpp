@@ -75,6 +75,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(settled_, other.settled_);
+  std::swap(settles_, other.settles_);
   std::swap(path_, other.path_);
   return *this;
 }
@@ -93,7 +94,7 @@ void MappedFile::forget(std::span<const std::byte> part) const {
 
 bool MappedFile::settle_next() {
 #if defined(MADV_HUGEPAGE)
-  if (settled_ >= size_) return false;
+  if (!settles_ || settled_ >= size_) return false;
   const size_t bytes = std::min(kPiece, size_ - settled_);
   std::byte* memory = reserve(bytes);
   if (!memory) return false;
@@ -108,7 +109,7 @@ bool MappedFile::settle_next() {
     }
   }
   ::munmap(memory, bytes);
-  settled_ = size_;  // as good as it gets
+  settles_ = false;  // as good as it gets
 #endif
   return false;
 }

@@ -35,6 +35,7 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;  // at a huge page's beginning
   size_t size_ = 0, settled_ = 0;
+  bool settles_ = true;  // until the system refuses
   std::string path_;
 };
 
