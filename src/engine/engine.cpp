@@ -175,6 +175,7 @@ EngineImpl::~EngineImpl() {
 void EngineImpl::push_error(EventChannel& channel, Error error) {
   Event event;
   event.kind = Event::Kind::kError;
+  event.finish = FinishReason::kError;
   event.error = std::move(error);
   channel.push(std::move(event));
 }

@@ -15,6 +15,8 @@ constexpr size_t kMaxSpills = 8;    // that wait for a moment without work; beyo
 constexpr size_t kMostSpills = 64;  // beyond: the oldest is not kept on disk
 constexpr int64_t kTokensPerReady = 32;  // computed; a page made ready beside them is not felt
 constexpr int64_t kNear = 16;  // tokens that are as quickly computed again as a snapshot is taken
+constexpr char kNotFinite[] =
+    "the model gave numbers that are not finite: are its weights damaged?";
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   const int64_t chunk = options.prefill_chunk, grain = std::min<int64_t>(64, chunk);
@@ -162,11 +164,11 @@ void EngineCore::run(std::span<const Runner::Work> work) {
         break;
       case Task::kEmbed:
         pool_rows(sequence, runner_.hidden(i));
-        if (is_whole) finish(sequence, FinishReason::kStop);
+        if (is_whole) finish_embedding(sequence);
         break;
       case Task::kScore:
-        take_scores(sequence, done - work[i].logits, first_row);
-        if (is_whole) finish(sequence, FinishReason::kStop);
+        if (take_scores(sequence, done - work[i].logits, first_row) && is_whole)
+          finish(sequence, FinishReason::kStop);
         break;
     }
   }
@@ -183,12 +185,25 @@ void EngineCore::pool_rows(Sequence& sequence, tensor::ConstMatrixView rows) {
   }
 }
 
+void EngineCore::finish_embedding(Sequence& sequence) {
+  if (std::all_of(sequence.pooled.begin(), sequence.pooled.end(),
+                  [](float x) { return std::isfinite(x); })) {
+    finish(sequence, FinishReason::kStop);
+  } else {
+    fail(sequence, kNotFinite);
+  }
+}
+
 // Row `row` of the logits is that of position `first`, which tells of the token after it.
-void EngineCore::take_scores(Sequence& sequence, int64_t first, size_t row) {
+bool EngineCore::take_scores(Sequence& sequence, int64_t first, size_t row) {
   for (int64_t i = first; i < std::min(sequence.memory->length(), sequence.length() - 1); ++i) {
     sequence.scores.push_back(log_probabilities(runner_.logits(row++), sequence.ids[i + 1],
                                                 std::max(0, sequence.prompt.logprobs)));
+    if (!std::isnan(sequence.scores.back().logprob)) continue;
+    fail(sequence, kNotFinite);
+    return false;
   }
+  return true;
 }
 
 void EngineCore::drop_cancelled() {
@@ -539,7 +554,7 @@ bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
   if (sequence.prompt.logprobs >= 0) raw.assign(logits.begin(), logits.begin() + limits.decodable);
   const int32_t id = sample(logits, sequence.prompt.sampling, sequence.counts, limits, position);
   if (id == kNoToken) {
-    fail(sequence, "the model's logits are not finite: its weights are damaged");
+    fail(sequence, kNotFinite);
     return false;
   }
   std::optional<TokenLogprob> logprob;
@@ -684,6 +699,7 @@ void EngineCore::remove(Scheduler::Id id) {
 void EngineCore::fail(Sequence& sequence, const std::string& reason) {
   Event event;
   event.kind = Event::Kind::kError;
+  event.finish = FinishReason::kError;
   event.error = {reason, ErrorKind::kFailed};
   sequence.channel->push(std::move(event));
   remove(sequence.id);

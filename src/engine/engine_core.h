@@ -74,7 +74,9 @@ class EngineCore {
   void plan_drafts(std::vector<Runner::Work>& work);
   void after_share(const Runner::Work& work);
   void pool_rows(Sequence& sequence, tensor::ConstMatrixView rows);
-  void take_scores(Sequence& sequence, int64_t first, size_t row);
+  // False: the request ended with an error.
+  bool take_scores(Sequence& sequence, int64_t first, size_t row);
+  void finish_embedding(Sequence& sequence);
   bool wants_snapshot(const Sequence& sequence, int64_t position) const;
   void keep_snapshot(Sequence& sequence);
   // The token of logits row `row`, and of those behind it as long as the drafts are right.

@@ -47,14 +47,14 @@ class TokenCounts {
   std::unordered_map<int32_t, int> counts_;
 };
 
-// `logits` are changed; they may be of the first ids only (drafts). Ids from `decodable` on, those
-// in `banned` and those whose logit is NaN are never taken. kNoToken: the largest logit is
-// infinite, or none is a number, which no sound model makes.
-constexpr int32_t kNoToken = -1;
+// Ids from `decodable` on, and those in `banned`, are never taken.
 struct TokenLimits {
   int32_t decodable = 0;
   std::span<const int32_t> banned;
 };
+// `logits` are changed; they may be of the first ids only (drafts). kNoToken: one of them is NaN,
+// or the largest is infinite, which no sound model makes.
+constexpr int32_t kNoToken = -1;
 int32_t sample(std::span<float> logits, const SamplingRules& rules, const TokenCounts& counts,
                const TokenLimits& limits, uint64_t position);
 

@@ -49,7 +49,7 @@ class Pump {
       auto event = job_.generations[i]->poll();
       if (!event) continue;
       ended_[i] = event->kind == Event::Kind::kDone || event->kind == Event::Kind::kError;
-      if (event->kind == Event::Kind::kDone) job_.metrics->answer_done(job_.model.name, *event);
+      if (ended_[i]) job_.metrics->answer_done(job_.model.name, *event);
       return std::pair(static_cast<int>(i), std::move(*event));
     }
     return std::nullopt;

@@ -54,9 +54,6 @@ class EmbeddingReply final : public PendingReply {
         return std::make_unique<HttpReply>(error_reply(dialect_, event->error));
       } else if (event->kind == Event::Kind::kDone) {
         const auto& vector = event->embedding;
-        if (!std::all_of(vector.begin(), vector.end(), [](float x) { return std::isfinite(x); }))
-          return std::make_unique<HttpReply>(
-              error_reply(dialect_, 500, "the model gave numbers that are not finite"));
         embedded_.vectors[running_[i].first] = vector;
         embedded_.tokens += event->usage.prompt_tokens;
         running_.erase(running_.begin() + static_cast<ptrdiff_t>(i));

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -15,6 +13,7 @@
 #include "checkpoint/json.h"
 #include "checkpoint/tensor_source.h"
 #include "tests/cli/program.h"
+#include "tests/damaged_model.h"
 
 namespace godwit::cli {
 namespace {
@@ -190,20 +189,13 @@ TEST_F(CliTest, WrongModels) {
 }
 
 TEST_F(CliTest, DamagedWeightsAreToldAndNotAnsweredWith) {
-  std::string bytes = model_file("model.safetensors");
-  const std::string name = "\"model.language_model.norm.weight\"";
-  uint64_t header_bytes = 0, begin = 0;
-  std::memcpy(&header_bytes, bytes.data(), 8);
-  const size_t offsets = bytes.find("\"data_offsets\":[", bytes.find(name));
-  ASSERT_EQ(std::sscanf(bytes.c_str() + offsets, "\"data_offsets\":[%lu,", &begin), 1);
-  const uint16_t nan = 0x7fc0;  // BF16
-  std::memcpy(bytes.data() + 8 + header_bytes + begin, &nan, 2);
-  const std::string model = changed_model("model.safetensors", bytes);
+  const std::string model = nano_with_nan(path("model"), "model.language_model.norm.weight");
   for (const char* temperature : {"0", "1"}) {
     const auto result = run_program({"run", "-m", model, "--temperature", temperature, "Hello"});
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_EQ(result.out, "");
-    EXPECT_EQ(result.err, "godwit: the model's logits are not finite: its weights are damaged\n");
+    EXPECT_EQ(result.err,
+              "godwit: the model gave numbers that are not finite: are its weights damaged?\n");
   }
 }
 

@@ -2,18 +2,24 @@
 // counts, conversations.
 #include "engine/engine.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <thread>
 
 #include "base/mapped_file.h"
 #include "checkpoint/tensor_source.h"
+#include "tests/damaged_model.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace godwit::engine {
 namespace {
+
+using testing::HasSubstr;
 
 class EngineTest : public testing::Test {
  protected:
@@ -284,6 +290,32 @@ TEST_F(EngineTest, CancelWhileAPictureIsRead) {
   request.max_tokens = 40;
   EXPECT_EQ(answer(*engine, request).content,
             "A blue star, a green square, a yellow diamond and a pink square.");
+  EXPECT_EQ(engine->stats().running, 0);
+}
+
+// A vision tower that gives NaN ends the requests with pictures; those beside them go on.
+TEST_F(EngineTest, NumbersThatAreNotFiniteEndTheirRequestAlone) {
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / fmt::format("godwit-nan-{}", getpid())).string();
+  auto options = nano_options();
+  options.model = nano_with_nan(folder, "model.visual.merger.linear_fc2.bias");
+  const auto engine = open_engine(options);
+  std::filesystem::remove_all(folder);
+  GenerationRequest text = ask("What is the capital of France?"), seen = text;
+  text::ContentPart picture;
+  picture.kind = text::ContentPart::Kind::kImage;
+  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
+  picture.media = std::make_shared<text::MediaBytes>(
+      text::MediaBytes{path, std::make_shared<std::string>(read_file(path).value()), {}, 2});
+  seen.messages[0].content.push_back(picture);
+  GenerationRequest embedded = seen, scored = seen;
+  embedded.task = Task::kEmbed;
+  scored.task = Task::kScore;
+  const std::string expected = answer(*engine, text).content;
+  EXPECT_EQ(expected, "The capital of France is Paris.");
+  const auto replies = answers_at_once(*engine, {text, seen, embedded, text, scored, text});
+  for (const size_t i : {0, 3, 5}) EXPECT_EQ(replies[i].content, expected);
+  for (const size_t i : {1, 2, 4}) EXPECT_THAT(replies[i].error, HasSubstr("not finite")) << i;
   EXPECT_EQ(engine->stats().running, 0);
 }
 

@@ -188,16 +188,18 @@ TEST(Sampler, LogProbabilities) {
   EXPECT_NEAR(found.top[1].second, std::log(0.3), 1e-6);
 }
 
-TEST(Sampler, WhatIsNoFiniteNumberIsNeverTaken) {
+TEST(Sampler, LogitsThatAreNotFiniteGiveNoToken) {
   const float nan = std::nanf(""), infinity = std::numeric_limits<float>::infinity();
   auto top_k = plain(), top_p = plain();
   top_k.top_k = 2;
   top_p.top_p = 0.9f;
   for (const SamplingRules& rules : {plain(0), plain(), top_k, top_p}) {
-    EXPECT_EQ(draw({nan, 1, nan}, rules), 1);
+    EXPECT_EQ(draw({1, nan, 0}, rules), kNoToken);
+    EXPECT_EQ(draw({nan, 1, 0}, rules), kNoToken);
     EXPECT_EQ(draw({nan, nan}, rules), kNoToken);
     EXPECT_EQ(draw({-infinity, -infinity}, rules), kNoToken);
     EXPECT_EQ(draw({0, infinity, 1}, rules), kNoToken);
+    EXPECT_EQ(draw({-infinity, 1, -infinity}, rules), 1);
   }
 }
 
