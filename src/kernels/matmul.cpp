@@ -35,7 +35,8 @@ constexpr int64_t kSerialQuantizeValues =
 constexpr int kMaxProducts = 8;
 
 // Of many rows, so many are a group. With AVX-512, 2 tiles × 6 sums and totals fill 24 of 32
-// registers; plain types take 3 rows at once without it, block formats 4.
+// registers; plain types take 3 rows at once without it, block formats 4 (measured with AVX2;
+// AVX-VNNI and NEON have tiles of the same shape).
 int rows_of_many(Isa isa, bool any_block_format) {
   const bool wide = isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni;
   return wide || !any_block_format ? 6 : 8;
