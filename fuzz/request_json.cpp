@@ -1,5 +1,6 @@
 // Bodies of /v1/chat/completions: whatever they are, a request or a message that names the fault.
 #include "base/check.h"
+#include "base/visible.h"
 #include "server/api.h"
 
 using namespace godwit::server;
@@ -11,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto chat = read_chat_request(api, {reinterpret_cast<const char*>(data), size});
   if (!chat) {
     CHECK(!chat.error().message.empty());
-    CHECK(chat.error().message.find('\n') == std::string::npos);
+    CHECK(godwit::visible(chat.error().message) == chat.error().message);
     return 0;
   }
   CHECK(!chat->request.messages.empty());

@@ -49,7 +49,7 @@ Result<LogLevel> log_level_from_environment() {
 void set_log_level(LogLevel level) { logger().set_level(spd_level(level)); }
 bool log_enabled(LogLevel level) { return logger().should_log(spd_level(level)); }
 void write_log(LogLevel level, const std::string& message) {
-  logger().log(spd_level(level), "{}", message);
+  logger().log(spd_level(level), "{}", visible(message));
 }
 
 }  // namespace godwit

@@ -12,6 +12,7 @@
 
 #include "base/cpu.h"
 #include "base/mapped_file.h"
+#include "base/visible.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "engine/conventions.h"
@@ -301,7 +302,7 @@ Result<int> quantize(const QuantizeOptions& options) {
   TRY(auto text, model::export_text(files));
   TRY(auto vision, model::export_vision(files));
   for (const std::string& name : text.left_out)
-    print_err("godwit: {}: not part of the model, left out\n", name);
+    print_err("godwit: {}: not part of the model, left out\n", in_quotes(name));
   TRY(const Plan plan, make_plan(options, config, weights, text.tensors));
 
   TRY(const Isa isa, isa_from_environment());

@@ -14,7 +14,6 @@
 
 #include "base/check.h"
 #include "base/trace.h"
-#include "base/visible.h"
 #include "kernels/ops.h"
 #include "kernels/split.h"
 

@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/visible.h"
+
 namespace godwit::media {
 namespace {
 
@@ -104,7 +106,7 @@ std::string first_line(std::string_view text) {
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < 32) c = ' ';
   }
-  return line;
+  return visible(line);
 }
 
 // Reads both pipes until both end.

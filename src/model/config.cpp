@@ -8,6 +8,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/visible.h"
+
 namespace godwit::model {
 namespace {
 
@@ -431,7 +433,7 @@ void read_gguf(const checkpoint::ModelFiles& files, ModelConfig& config, Faults&
         fmt::format("general.architecture: expected qwen35 or qwen35moe, found {}", arch));
   }
   config.gguf = true;
-  config.name = file.text_or("general.name", "").value_or("");
+  config.name = visible(file.text_or("general.name", "").value_or(""));
   read_gguf_text(file, arch, config.text, faults);
   if (!files.mmproj) return;
   read_gguf_vision(*files.mmproj, config.vision.emplace(), faults);

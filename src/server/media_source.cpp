@@ -149,7 +149,10 @@ Result<std::string> MediaSource::read_file_url(std::string_view url) const {
     const fs::path folder = fs::canonical(root, ec);
     if (ec || !is_inside(real, folder)) continue;
     if (!fs::is_regular_file(real, ec)) return refused();
-    return read_file(real.string(), kMaxMediaBytes);
+    auto bytes = read_file(real.string(), kMaxMediaBytes);
+    if (bytes) return bytes;
+    // Its own words would name the place behind links.
+    return bad_input("cannot read that file, or it is larger than {} bytes", kMaxMediaBytes);
   }
   return refused();
 }

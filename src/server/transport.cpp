@@ -395,7 +395,7 @@ class Session : public std::enable_shared_from_this<Session> {
     }
     HttpReply reply;
     if (!is_options) {
-      reply = refuse(405, fmt::format("{} is not for {}: expected {}", request_.path,
+      reply = refuse(405, fmt::format("{} is not for {}: expected {}", in_quotes(request_.path),
                                       request_.method, match_.allowed));
     } else if (!request_.header("origin").empty()) {
       reply = core_.access.preflight(request_);

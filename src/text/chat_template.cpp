@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/visible.h"
 #include "text/template_strings.h"
 #include "text/trim.h"
 
@@ -401,8 +402,8 @@ Status check_tolerantly(const ChatMessage& message, size_t index) {
   const bool is_system = role == "system" || role == "developer";
   if (!is_system && role != "user" && role != "assistant" && role != "tool" && role != "function") {
     return bad_input(
-        "messages[{}].role: expected system, developer, user, assistant or tool, found '{}'", index,
-        role);
+        "messages[{}].role: expected system, developer, user, assistant or tool, found {}", index,
+        in_quotes(role));
   }
   for (size_t i = 0; i < message.content.size(); ++i) {
     const ContentPart& part = message.content[i];

@@ -5,6 +5,7 @@
 // with its path.
 #include <fmt/format.h>
 
+#include "base/visible.h"
 #include "text/chat_template.h"
 
 namespace godwit::text {
@@ -48,7 +49,7 @@ ContentPart part_from_json(const Json& json) {
   }
   const std::string found = !json.is_object() ? describe(&json)
                             : name.empty()    ? "an object without a type"
-                                              : fmt::format("type '{}'", name);
+                                              : fmt::format("type {}", in_quotes(name));
   return {ContentPart::Kind::kUnknown, found, nullptr};
 }
 

@@ -5,9 +5,6 @@
 #include <bit>
 #include <functional>
 
-#include "base/utf8.h"
-#include "checkpoint/json.h"
-
 namespace godwit::text {
 namespace {
 

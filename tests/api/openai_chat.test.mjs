@@ -347,6 +347,13 @@ test('unknown fields are ignored', async () =>
 test('error: a body that is no JSON', async () =>
   assert.equal((await post(`${url}/v1/chat/completions`, '{"messages": [')).status, 400));
 test('error: no such path', async () => assert.equal((await post(`${url}/v1/nothing`, {})).status, 404));
+test('error: a path with a line feed or broken UTF-8 is shown in one line of valid JSON', async () => {
+  const reply = await fetch(`${url}/v1/models/a%0ab%ff`, { method: 'PUT' });
+  assert.equal(reply.status, 405);
+  const { message } = (await reply.json()).error;
+  assert.match(message, /^'\/v1\/models\/a\\x0ab\\xff' is not for PUT/);
+});
+
 test('error: no such method', async () => assert.equal((await get(`${url}/v1/chat/completions`)).status, 405));
 
 test('abort: a stream that the client leaves ends at the server', async () => {

@@ -31,9 +31,9 @@ TEST(Log, ShowsMessagesFromItsLevelOn) {
   log_info("a piece of news");
   set_log_level(LogLevel::kWarn);
   log_info("more news");
-  log_warn("a warning");
+  log_warn("a {}", "warn\ning");  // whatever is in it: one line
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "godwit: info: a piece of news\ngodwit: warning: a warning\n");
+            "godwit: info: a piece of news\ngodwit: warning: a warn\\x0aing\n");
 }
 
 }  // namespace
