@@ -179,7 +179,7 @@ void DiskStore::put(Record record) {
   const std::lock_guard lock(mutex_);
   const Key key{record.kind, record.key};
   if (stopping_ || records_.contains(key) || pending_.contains(key)) return;
-  if (pending_bytes_ + bytes_of(record) > options_.max_pending) {
+  if (pending_bytes_ > 0 && pending_bytes_ + bytes_of(record) > options_.max_pending) {
     if (!lagging_)
       log_warn("cache: {} MB wait to be written to {}: more is not kept on disk until they are",
                pending_bytes_ >> 20, options_.folder);

@@ -187,17 +187,21 @@ bool PrefixFiles::fill(const std::vector<Link>& chain, std::span<const Key> keys
 
 int64_t PrefixFiles::restore(std::span<const Key> keys, int64_t limit) {
   constexpr int kAttempts = 4;  // what lies before a damaged file is still good
-  const int64_t known = tree_.longest_position(keys, limit);
   const auto hashes = chain_hashes(keys);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    // Anew each time: an attempt that fails may have made room by what was known.
+    const int64_t known = tree_.longest_position(keys, limit);
     const auto chain = longest_chain(hashes, known, limit);
     if (chain.empty()) break;
-    if (bring(chain, keys, known)) return chain.back().facts->position;
+    const Brought brought = bring(chain, keys, known);
+    if (brought == Brought::kAll) return chain.back().facts->position;
+    if (brought == Brought::kNoRoom) break;
   }
   return 0;
 }
 
-bool PrefixFiles::bring(const std::vector<Link>& chain, std::span<const Key> keys, int64_t known) {
+PrefixFiles::Brought PrefixFiles::bring(const std::vector<Link>& chain, std::span<const Key> keys,
+                                        int64_t known) {
   const int64_t position = chain.back().facts->position, size = geometry_.page_tokens;
   // Pages that the tree has, a copy of a partial last one, and new ones.
   const int64_t full = known / size, fresh = (position + size - 1) / size - full,
@@ -206,25 +210,28 @@ bool PrefixFiles::bring(const std::vector<Link>& chain, std::span<const Key> key
   Snapshot snapshot, unused;
   if (known > 0) CHECK(tree_.get(keys.first(known), known_pages, unused));
   for (PageId page : known_pages) pool_.retain(page);  // not given away while room is made
-  bool done = tree_.evict(fresh + states);
-  if (done) {
+  // Nothing is given away for less than all of it.
+  const bool fits = pool_.free() + tree_.evictable_pages() >= fresh + states;
+  Brought brought = Brought::kNoRoom;
+  if (fits && tree_.evict(fresh + states)) {
     for (int64_t p = 0; p < full; ++p) pages.push_back(known_pages[p]), pool_.retain(pages.back());
     for (int64_t p = 0; p < fresh; ++p) pages.push_back(pool_.allocate());
     for (int64_t p = 0; p < states; ++p) snapshot.pages.push_back(pool_.allocate());
     if (known % size != 0)
       std::memcpy(pool_.data(pages[full]), pool_.data(known_pages[full]), pool_.page_bytes());
-    done = fill(chain, keys, pages, known, full, snapshot);
-    if (done) {
+    if (fill(chain, keys, pages, known, full, snapshot)) {
+      brought = Brought::kAll;
       tree_.insert(keys.first(position), pages, std::move(snapshot));
       for (auto link = chain.rbegin(); link != chain.rend(); ++link)
         store_.used(RecordKind::kPrefix, link->key);
     } else {
+      brought = Brought::kDamaged;
       for (PageId page : snapshot.pages) pool_.release(page);
     }
     for (PageId page : pages) pool_.release(page);
   }
   for (PageId page : known_pages) pool_.release(page);
-  return done;
+  return brought;
 }
 
 }  // namespace godwit::cache

@@ -64,7 +64,8 @@ class PrefixFiles {
   bool begin_record(Spill& spill) const;
   void pack_page(Spill& spill, std::span<const PageId> pages, const Snapshot& snapshot) const;
   // False: a file of the chain was damaged (it is forgotten now), or there is no room.
-  bool bring(const std::vector<Link>& chain, std::span<const Key> keys, int64_t known);
+  enum class Brought { kAll, kNoRoom, kDamaged };
+  Brought bring(const std::vector<Link>& chain, std::span<const Key> keys, int64_t known);
   // Pages before `fresh` are others' and not written.
   bool fill(const std::vector<Link>& chain, std::span<const Key> keys,
             std::span<const PageId> pages, int64_t known, int64_t fresh, const Snapshot& snapshot);

@@ -194,9 +194,11 @@ TEST_F(DiskStoreTest, TheOldestGoAboveTheLimit) {
 
 TEST_F(DiskStoreTest, TooMuchWaitingIsNotKept) {
   auto store = DiskStore::open({folder_, {1, 0}, size_t{1} << 30, 1000}).value();
-  store->put(record(1, 5000));
+  store->put(record(1, 32 << 20));  // alone it may be of any size
+  store->put(record(2, 5000));      // while that is written
   store->flush();
-  EXPECT_FALSE(check(*store, 1));
+  EXPECT_TRUE(check(*store, 1, 32 << 20));
+  EXPECT_FALSE(check(*store, 2));
 }
 
 TEST_F(DiskStoreTest, AFolderThatCannotBeIsAnError) {

@@ -22,6 +22,19 @@ void spill_all(PrefixFiles& files, std::span<const Key> keys,
   }
 }
 
+// Changes a byte of the record that ends at `position`.
+void damage(const std::string& folder, std::span<const Key> keys, int64_t position) {
+  const Hash128 hash = chain_hashes(keys)[position];
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().string().find(fmt::format("{:016x}{:016x}", hash.high, hash.low)) ==
+        std::string::npos)
+      continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(300);  // in its body: found when it is read
+    file.put('?');
+  }
+}
+
 class PrefixFilesTest : public testing::Test {
  protected:
   // A run of the program: memory is empty at its start.
@@ -145,18 +158,43 @@ TEST_F(PrefixFilesTest, DamagedLinksCostWhatIsBehindThem) {
     compute(life, {13, 24, 38});
     spill_all(life.files, keys_, std::vector<int64_t>{13, 24, 38});
   }
-  const auto hashes = chain_hashes(keys_);
-  for (const auto& entry : fs::directory_iterator(folder_)) {
-    if (entry.path().string().find(
-            fmt::format("{:016x}{:016x}", hashes[24].high, hashes[24].low)) == std::string::npos)
-      continue;
-    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(300);  // in its body: found when it is read
-    file.put('?');
-  }
+  damage(folder_, keys_, 24);
   Life life(g_, folder_);
   EXPECT_EQ(life.files.restore(keys_, 39), 13) << "what is whole";
   EXPECT_EQ(at(life, 13), wanted(13));
+  life.tree.verify([](PageId) { return 0; });
+}
+
+TEST_F(PrefixFilesTest, NoRoomLeavesWhatIsKnown) {
+  {
+    Life life(g_, folder_);
+    compute(life, {13, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{13, 38});
+  }
+  Life life(g_, folder_);
+  ASSERT_EQ(life.files.restore(keys_, 20), 13);
+  while (life.pool->free() > 0) life.pool->allocate();
+  EXPECT_EQ(life.files.restore(keys_, 39), 0);
+  EXPECT_EQ(life.tree.find(keys_, 39).position, 13);
+}
+
+// Room is made by what was known, and then the file is no good: what is before it comes back.
+TEST_F(PrefixFilesTest, DamageIsFoundAfterRoomWasMade) {
+  {
+    Life life(g_, folder_);
+    compute(life, {13, 38});
+    spill_all(life.files, keys_, std::vector<int64_t>{13, 38});
+  }
+  damage(folder_, keys_, 38);
+  Life life(g_, folder_);
+  ASSERT_EQ(life.files.restore(keys_, 20), 13);
+  const int64_t wanted_pages =
+      (38 + g_.page_tokens - 1) / g_.page_tokens - 13 / g_.page_tokens + snapshot_pages(g_);
+  std::vector<PageId> taken;
+  while (life.pool->free() >= wanted_pages) taken.push_back(life.pool->allocate());
+  EXPECT_EQ(life.files.restore(keys_, 39), 13);
+  EXPECT_EQ(at(life, 13), wanted(13));
+  for (PageId page : taken) life.pool->release(page);
   life.tree.verify([](PageId) { return 0; });
 }
 
