@@ -195,8 +195,16 @@ void drop_duplicates(Json::Object& members) {
     members[place->second].second = std::move(members[i].second);
     repeated.push_back(i);
   }
-  for (size_t k = repeated.size(); k-- > 0;)
-    members.erase(members.begin() + static_cast<ptrdiff_t>(repeated[k]));
+  size_t kept = 0, dropped = 0;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (dropped < repeated.size() && repeated[dropped] == i) {
+      ++dropped;
+    } else {
+      if (kept != i) members[kept] = std::move(members[i]);
+      ++kept;
+    }
+  }
+  members.erase(members.begin() + static_cast<ptrdiff_t>(kept), members.end());
 }
 
 class Reader {

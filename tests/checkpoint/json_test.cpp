@@ -63,6 +63,18 @@ TEST(Json, WritesAsPythonDoes) {
   for (const auto& [text, expected] : cases) EXPECT_EQ(python(text), expected) << text;
 }
 
+TEST(Json, ManyRepeatedKeysTakeNoLonger) {
+  std::string text = "{";
+  for (int i = 0; i < 200000; ++i) text += "\"a\":0,";
+  for (int i = 0; i < 200000; ++i) text += fmt::format("\"{}\":1,", i);
+  text.back() = '}';
+  const auto json = parse_json(text);  // a minute and more if each were taken out by itself
+  ASSERT_TRUE(json);
+  EXPECT_EQ(json->members().size(), 200001u);
+  EXPECT_EQ(json->members()[0].first, "a");
+  EXPECT_EQ(json->members()[200000].first, "199999");
+}
+
 TEST(Json, RefusesWhatIsNotJson) {
   const char* cases[] = {
       "",
