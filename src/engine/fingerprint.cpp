@@ -6,7 +6,7 @@ namespace godwit::engine {
 namespace {
 
 // Raised when the meaning of cached bytes changes, or an order of additions that they come from.
-constexpr int kFormat = 3;
+constexpr int kFormat = 4;
 constexpr size_t kSamples = 16, kSampleBytes = 256;
 
 void add_tensors(const checkpoint::TensorSource& source, std::string& text) {
@@ -48,7 +48,10 @@ cache::Hash128 fingerprint(const checkpoint::ModelFiles& files, const Settings& 
   if (files.gguf) {
     add_metadata(*files.gguf, text);
     add_tensors(*files.gguf, text);
-    if (files.mmproj) add_tensors(*files.mmproj, text);
+    if (files.mmproj) {
+      add_metadata(*files.mmproj, text);
+      add_tensors(*files.mmproj, text);
+    }
   } else {
     text += files.config.dump();
     if (files.preprocessor_config) text += files.preprocessor_config->dump();

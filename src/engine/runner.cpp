@@ -94,7 +94,9 @@ std::optional<double> Runner::encode_media(const Work& work) {
       return first < end && first + media.rows_per_slice > begin;
     });
     if (!touched || media.rows) continue;
+    const auto values = static_cast<size_t>(media.facts->grid.t * media.rows_per_slice) * hidden_;
     media.rows = vision_.rows(media.facts->content);  // another request may have been first
+    if (media.rows && media.rows->size() != values) media.rows = nullptr;  // of a foreign file
     if (!media.rows) {
       CHECK(media.patches);
       const media::Grid& grid = media.patches->grid;
@@ -108,8 +110,7 @@ std::optional<double> Runner::encode_media(const Work& work) {
                                                    .max_patches = patches,
                                                    .max_segment = patches});
       }
-      auto rows = std::make_shared<VisionRows>(static_cast<size_t>(grid.t * media.rows_per_slice) *
-                                               hidden_);
+      auto rows = std::make_shared<VisionRows>(values);
       const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
       pool_.use(settings_.threads.vision);
       const bool done = model_.encode_vision(
