@@ -11,32 +11,29 @@ Answer::Answer(const text::Tokenizer& tokenizer, const MarkupIds& markup, Answer
       markup_(markup),
       options_(std::move(options)),
       parser_({.starts_in_thinking = options_.starts_in_thinking, .tools = options_.tools}),
-      stops_(options_.stop),
-      thinking_(options_.starts_in_thinking) {
+      stops_(options_.stop) {
   parser_.push_token(options_.prefix, false);
 }
 
 void Answer::push(int32_t id, std::optional<TokenLogprob> logprob, std::vector<Event>& events) {
   if (logprob) logprobs_.push_back(std::move(*logprob));
-  if (id == markup_.think) thinking_ = true;
-  if (id == markup_.think_end || id == markup_.tool_call) thinking_ = false;
-  reasoning_tokens_ += thinking_ && id != markup_.think;
-
   const bool is_markup = id >= 0 && (id == markup_.think || id == markup_.think_end ||
                                      id == markup_.tool_call || id == markup_.tool_call_end);
   if (is_markup || tokenizer_.is_special(id)) {
     push_text(detokenizer_.finish(), false, events);
     // Other special tokens are not shown: they are no part of what is said.
     if (is_markup) push_text(tokenizer_.token_bytes(id), true, events);
-    return;
+  } else {
+    push_text(detokenizer_.push(tokenizer_.token_bytes(id)), false, events);
   }
-  push_text(detokenizer_.push(tokenizer_.token_bytes(id)), false, events);
+  reasoning_tokens_ += parser_.is_reasoning() && id != markup_.think;
 }
 
 void Answer::push_text(std::string_view text, bool is_markup, std::vector<Event>& events) {
   if (text.empty()) return;
+  auto parsed = parser_.push_token(text, is_markup);
   if (options_.parse) {
-    convert(parser_.push_token(text, is_markup), events);
+    convert(std::move(parsed), events);
   } else {
     std::string shown = stops_.push(text);
     message_.content += shown;
@@ -79,12 +76,18 @@ void Answer::add(Event::Kind kind, std::string text, int index, std::vector<Even
   events.push_back(std::move(event));
 }
 
-void Answer::finish(std::vector<Event>& events) {
-  const bool cut = stops_.found().has_value();
-  if (!cut) push_text(detokenizer_.finish(), false, events);
+void Answer::finish(bool is_cut, std::vector<Event>& events) {
+  if (!stops_.found()) push_text(detokenizer_.finish(), false, events);
   if (options_.parse) {
-    convert(parser_.finish(), events);
+    auto parsed = parser_.finish();
     message_ = parser_.message();
+    if (is_cut && message_.last_call_incomplete) {
+      std::erase_if(parsed, [](const ParserEvent& event) {
+        return event.kind == ParserEvent::Kind::kToolArguments ||
+               event.kind == ParserEvent::Kind::kToolCallEnd;
+      });
+    }
+    convert(std::move(parsed), events);
   }
   if (!stops_.found()) {
     std::string held = stops_.finish();
@@ -94,8 +97,8 @@ void Answer::finish(std::vector<Event>& events) {
 }
 
 bool Answer::over_budget() const {
-  return options_.thinking_budget && thinking_ && reasoning_tokens_ >= *options_.thinking_budget &&
-         !markup_.close_think.empty();
+  return options_.thinking_budget && parser_.is_reasoning() &&
+         reasoning_tokens_ >= *options_.thinking_budget && !markup_.close_think.empty();
 }
 
 }  // namespace godwit::engine

@@ -37,8 +37,9 @@ class Answer {
 
   // One more token of the answer (no end token). Adds events.
   void push(int32_t id, std::optional<TokenLogprob> logprob, std::vector<Event>& events);
-  // The stream is over: what was held back.
-  void finish(std::vector<Event>& events);
+  // The stream is over: what was held back. `is_cut`: by the number of tokens; a call that is open
+  // stays open then, so that nobody takes half of it for the whole.
+  void finish(bool is_cut, std::vector<Event>& events);
 
   // Of tokens that no event's text stood for.
   std::vector<TokenLogprob> take_logprobs() { return std::exchange(logprobs_, {}); }
@@ -63,7 +64,7 @@ class Answer {
   StopStrings stops_;
   std::vector<TokenLogprob> logprobs_;  // of tokens whose text was not shown yet
   text::ParsedMessage message_;
-  bool thinking_, called_tools_ = false;
+  bool called_tools_ = false;
   int reasoning_tokens_ = 0;
 };
 

@@ -598,7 +598,7 @@ bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogpr
 void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   drop_drafts(sequence);
   std::vector<Event> events;
-  sequence.answer.finish(events);
+  sequence.answer.finish(reason == FinishReason::kLength, events);
   for (Event& event : events) sequence.channel->push(std::move(event));
   if (sequence.memory && sequence.prompt.task == Task::kGenerate) {
     keep_snapshot(sequence);

@@ -235,7 +235,7 @@ class OllamaFormat final : public AnswerFormat {
         call_.arguments += event.text;
         return {};
       case Event::Kind::kToolCallEnd:
-        return line(said({}, {}, {call_}));
+        return line(said({}, {}, {call_}, event.index));
       case Event::Kind::kDone:
         return line(finished(said({}, {}, {}), event));
       default:
@@ -266,7 +266,7 @@ class OllamaFormat final : public AnswerFormat {
   static std::string line(const Json& json) { return json.dump() + "\n"; }
 
   Json said(const std::string& content, const std::string& reasoning,
-            const std::vector<CalledTool>& calls) const {
+            const std::vector<CalledTool>& calls, int first_call = 0) const {
     Json json = Json::object({{"model", value(name_)}, {"created_at", value(now_rfc3339())}});
     if (endpoint_ == Endpoint::kGenerate) {
       json.set("response", value(content));
@@ -278,13 +278,13 @@ class OllamaFormat final : public AnswerFormat {
     if (!reasoning.empty()) message.set("thinking", value(reasoning));
     Json::Array list;
     for (const CalledTool& call : calls) {
-      auto arguments = checkpoint::parse_json(call.arguments);  // cut short: not JSON
+      auto arguments = checkpoint::parse_json(call.arguments);
+      if (!arguments) continue;  // cut short by num_predict
       list.push_back(Json::object(
           {{"id", value(call.id)},
-           {"function",
-            Json::object({{"index", value(static_cast<int>(list.size()))},
-                          {"name", value(call.name)},
-                          {"arguments", arguments ? std::move(*arguments) : Json::object()}})}}));
+           {"function", Json::object({{"index", value(first_call + static_cast<int>(list.size()))},
+                                      {"name", value(call.name)},
+                                      {"arguments", std::move(*arguments)}})}}));
     }
     if (!list.empty()) message.set("tool_calls", Json::array(std::move(list)));
     json.set("message", std::move(message));

@@ -539,6 +539,8 @@ std::vector<ParserEvent> OutputParser::push_token(std::string_view bytes, bool i
   return std::exchange(state_->events, {});
 }
 
+bool OutputParser::is_reasoning() const { return state_->mode == State::Mode::kReasoning; }
+
 std::vector<ParserEvent> OutputParser::finish() {
   state_->finish();
   return std::exchange(state_->events, {});

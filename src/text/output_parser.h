@@ -51,6 +51,7 @@ class OutputParser {
   // Token-aware: markup counts only where `is_markup_token` (ids of <think>, </think>, <tool_call>,
   // </tool_call>); the same spelling in ordinary tokens is text.
   std::vector<ParserEvent> push_token(std::string_view bytes, bool is_markup_token);
+  bool is_reasoning() const;  // a thought is open
   std::vector<ParserEvent> finish();
   // After finish().
   const ParsedMessage& message() const;

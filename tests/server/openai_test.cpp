@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "server/api.h"
 #include "tests/server/fake_engine.h"
@@ -38,7 +39,7 @@ class OpenAi : public testing::Test {
     options.on_request = [this](const RequestReport& report) { metrics_.request_done(report); };
     std::vector<Route> routes;
     for (const auto& list : {openai_chat_routes(api_), openai_completion_routes(api_),
-                             openai_model_routes(api_), own_routes(api_)})
+                             openai_model_routes(api_), own_routes(api_), ollama_routes(api_)})
       routes.insert(routes.end(), list.begin(), list.end());
     server_ = std::make_unique<RunningServer>(options, std::move(routes));
     client_ = std::make_unique<Client>(server_->port());
@@ -129,6 +130,37 @@ TEST_F(OpenAi, ChatStream) {
   EXPECT_EQ(events[0]["id"], events[8]["id"]);
   // Without the option there is no usage.
   EXPECT_THAT(chat({{"stream", true}}).body, testing::Not(HasSubstr("\"usage\"")));
+}
+
+TEST_F(OpenAi, OllamaCountsStreamedCallsAndDropsACutOne) {
+  models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
+    for (int i = 0; i < 3; ++i) {
+      g.text(Kind::kToolCallBegin, fmt::format("f{}", i), i);
+      g.text(Kind::kToolArguments, i < 2 ? "{}" : "{\"text\": \"ha", i);
+      if (i < 2) g.text(Kind::kToolCallEnd, "", i);
+    }
+    g.done(engine::FinishReason::kLength);
+  });
+  const json request = {{"model", "fake"},
+                        {"messages", {{{"role", "user"}, {"content", "Hi"}}}}};
+  const Reply streamed = post("/api/chat", request);
+  EXPECT_EQ(streamed.status, 200) << streamed.body;
+  std::istringstream lines(streamed.body);
+  std::vector<json> calls;
+  for (std::string line; std::getline(lines, line);) {
+    const json message = json::parse(line)["message"];
+    for (const json& call : message.value("tool_calls", json::array())) calls.push_back(call);
+  }
+  ASSERT_EQ(calls.size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(calls[i]["function"]["index"], i);
+    EXPECT_EQ(calls[i]["function"]["name"], fmt::format("f{}", i));
+  }
+  json whole = request;
+  whole["stream"] = false;
+  const json message = json::parse(post("/api/chat", whole).body)["message"];
+  ASSERT_EQ(message["tool_calls"].size(), 2u);
+  EXPECT_EQ(message["tool_calls"][1]["function"]["index"], 1);
 }
 
 TEST_F(OpenAi, ToolCallsWhole) {
@@ -331,11 +363,11 @@ TEST_F(OpenAi, EngineRefusals) {
   models_.engine->full = false;
   // A fault found while preparing is a status even for a stream; later it is an event.
   models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
-    g.fail("prompt: 9 tokens do not fit a context of 8", ErrorKind::kBadInput);
+    g.fail("prompt is too long: 9 tokens > 8 maximum", ErrorKind::kBadInput);
   });
   for (const bool stream : {false, true}) {
     reply = chat({{"stream", stream}});
-    EXPECT_THAT(refused(reply), HasSubstr("do not fit"));
+    EXPECT_THAT(refused(reply), HasSubstr("prompt is too long"));
     EXPECT_EQ(json::parse(reply.body)["error"]["code"], "context_length_exceeded");
   }
   models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
