@@ -238,7 +238,9 @@ PrepareContext EngineImpl::prepare_context() {
 void EngineImpl::prepare_one(Waiting waiting) {
   PrepareContext context = prepare_context();
   context.cancelled = &waiting.channel->cancel_flag();
-  auto prepared = prepare(context, waiting.request);
+  auto prepared = waiting.channel->cancelled()
+                      ? tl::unexpected(Error{"the request was cancelled", ErrorKind::kFailed})
+                      : prepare(context, waiting.request);
   if (!prepared) {
     {
       const std::lock_guard lock(mutex_);

@@ -22,7 +22,8 @@ constexpr int64_t kShortText = 64;   // messages that end nearer to each other s
 // (a beacon, an unfinished download, an upload that failed) is better told so.
 constexpr media::PictureLimits kSeen{.min_pixels = 2};
 
-media::ContentHash hash_of(const text::MediaBytes& media) {
+// Of a file as what it is looked at: a GIF may be a picture or a clip.
+media::ContentHash hash_of(const text::MediaBytes& media, ContentPart::Kind kind) {
   cache::Hash128 hash = media.bytes ? cache::hash_bytes(*media.bytes) : cache::Hash128{};
   for (const auto& frame : media.frames) {
     const cache::Hash128 parts[] = {hash, cache::hash_bytes(*frame)};
@@ -35,7 +36,16 @@ media::ContentHash hash_of(const text::MediaBytes& media) {
     } both{hash, media.frames_per_second};
     hash = cache::hash_bytes(&both, sizeof both);
   }
+  if (kind == ContentPart::Kind::kVideo) hash = cache::hash_bytes(&hash, sizeof hash);
   return {hash.low, hash.high};
+}
+
+// In the words by which agents know that they must make their history shorter.
+tl::unexpected<Error> too_long(int64_t tokens, const PrepareContext& context) {
+  return bad_input(
+      "prompt is too long: {} tokens > {} maximum; the maximum context length is {} tokens (the "
+      "model's own is {})",
+      tokens, context.context, context.context, context.config.text.max_context);
 }
 
 // The rows of a picture, if they are known and as many as its grid says.
@@ -49,7 +59,7 @@ std::shared_ptr<const VisionRows> known_rows(const PrepareContext& context,
 
 Result<PreparedMedia> prepare_media(const PrepareContext& context, const ContentPart& part) {
   const text::MediaBytes& source = *part.media;
-  const auto key = hash_of(source);
+  const auto key = hash_of(source, part.kind);
   PreparedMedia prepared;
   prepared.facts = context.vision.facts(key);
   if (prepared.facts) prepared.rows = known_rows(context, *prepared.facts);
@@ -82,6 +92,7 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
 Result<std::vector<PreparedMedia>> prepare_all_media(const PrepareContext& context,
                                                      const GenerationRequest& request) {
   std::vector<PreparedMedia> all;
+  int64_t tokens = 0;
   for (const auto& message : request.messages) {
     for (const ContentPart& part : message.content) {
       if (part.kind != ContentPart::Kind::kImage && part.kind != ContentPart::Kind::kVideo)
@@ -92,7 +103,11 @@ Result<std::vector<PreparedMedia>> prepare_all_media(const PrepareContext& conte
         return bad_input("{}: expected a model that sees, found one without a vision tower",
                          part.media->name);
       }
+      if (context.cancelled && *context.cancelled) return failed("the request was cancelled");
       TRY(PreparedMedia prepared, prepare_media(context, part));
+      // Before the next one is decoded: each may take hundreds of megabytes.
+      tokens += prepared.facts->grid.t * prepared.rows_per_slice;
+      if (tokens > context.context) return too_long(tokens, context);
       all.push_back(std::move(prepared));
     }
   }
@@ -270,6 +285,17 @@ Status check_ids(const std::vector<int32_t>& ids, int64_t vocabulary) {
   return {};
 }
 
+// Every token of every answer is compared with each of them.
+Status check_stops(const std::vector<std::string>& stops) {
+  constexpr size_t kMost = 64, kMostBytes = 16384;
+  size_t bytes = 0;
+  for (const std::string& stop : stops) bytes += stop.size();
+  if (stops.size() > kMost || bytes > kMostBytes)
+    return bad_input("stop: expected at most {} strings of {} bytes in all, found {} of {}", kMost,
+                     kMostBytes, stops.size(), bytes);
+  return {};
+}
+
 uint64_t draw_seed() {
   std::random_device device;
   return (uint64_t{device()} << 32 | device()) >> 11;  // 53 bits: exact in any JSON reader
@@ -289,6 +315,7 @@ text::TemplateOptions template_options(const GenerationRequest& request) {
 Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   const int64_t vocabulary = context.config.text.vocab_size;
+  TRY_STATUS(check_stops(request.stop));
   Prepared prepared;
   prepared.answer = {.parse = request.parse_output,
                      .tools = request.tools,
@@ -322,8 +349,7 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
   if (n == 0) return bad_input("prompt: expected at least one token, found none");
   const bool generates = request.task == Task::kGenerate;  // then one more must fit
   if (n + generates > context.context) {
-    return bad_input("prompt: {} tokens do not fit a context of {} (the model's own is {})", n,
-                     context.context, context.config.text.max_context);
+    return too_long(n, context);
   }
   if (request.task == Task::kScore) {
     if (request.score_from < 1 || request.score_from >= n) {

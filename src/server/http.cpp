@@ -53,7 +53,7 @@ Json error_code(int status, std::string_view message) {
   if (status == 401) return value("invalid_api_key");
   if (status == 404 && message.find("model") != std::string_view::npos)
     return value("model_not_found");
-  if (message.find("do not fit a context of") != std::string_view::npos)
+  if (message.find("prompt is too long") != std::string_view::npos)
     return value("context_length_exceeded");
   return {};
 }

@@ -149,6 +149,63 @@ TEST_F(EngineTest, CallsATool) {
   EXPECT_EQ(reply.done.finish, FinishReason::kToolCalls);
 }
 
+// Half a call that looks whole would be run.
+TEST_F(EngineTest, ACallThatIsCutStaysOpen) {
+  auto request = ask("What is the weather in Paris?", 100);
+  request.tools.push_back(weather_tool());
+  const int whole = answer(*engine_, request).done.usage.completion_tokens;
+  int cut = 0;
+  for (request.max_tokens = 1; request.max_tokens < whole; ++request.max_tokens) {
+    const Reply reply = answer(*engine_, request);
+    EXPECT_EQ(reply.done.finish, FinishReason::kLength);
+    if (reply.arguments.empty() || reply.arguments[0].ends_with('}')) continue;
+    EXPECT_FALSE(checkpoint::parse_json(reply.arguments[0])) << reply.arguments[0];
+    ++cut;
+  }
+  EXPECT_GT(cut, 3);
+}
+
+// The same bytes as a picture and as a clip.
+TEST_F(EngineTest, AGifIsAPictureOrAClip) {
+  const auto bytes = std::make_shared<std::string>(
+      read_file(GODWIT_SOURCE_DIR "/tests/goldens/media/video/anim.gif").value());
+  const auto look = [&](text::ContentPart::Kind kind) {
+    GenerationRequest request = ask("What is in it?");
+    text::ContentPart part;
+    part.kind = kind;
+    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"anim.gif", bytes, {}, 2});
+    request.messages[0].content.insert(request.messages[0].content.begin(), part);
+    return answer(*engine_, request);
+  };
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(look(text::ContentPart::Kind::kImage).error, "");
+    EXPECT_EQ(look(text::ContentPart::Kind::kVideo).error, "");
+  }
+}
+
+TEST_F(EngineTest, TooManyPicturesAreRefusedBeforeAllAreDecoded) {
+  GenerationRequest request = ask("What are they?");
+  for (int i = 0; i < 3000; ++i) {
+    text::ContentPart part;
+    part.kind = text::ContentPart::Kind::kImage;
+    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
+        "p.png",
+        std::make_shared<std::string>(read_file(GODWIT_SOURCE_DIR "/examples/shapes.png").value()),
+        {},
+        2});
+    request.messages[0].content.push_back(part);
+  }
+  EXPECT_THAT(answer(*engine_, request).error, HasSubstr("prompt is too long: "));
+}
+
+TEST_F(EngineTest, StopStringsHaveALimit) {
+  GenerationRequest request = ask("Hello");
+  request.stop.assign(65, "x");
+  EXPECT_THAT(answer(*engine_, request).error, HasSubstr("stop: expected at most 64"));
+  request.stop.assign(1, std::string(20000, 'x'));
+  EXPECT_THAT(answer(*engine_, request).error, HasSubstr("found 1 of 20000"));
+}
+
 TEST_F(EngineTest, LogprobsOfEveryToken) {
   auto request = ask("What is the capital of France?");
   request.logprobs = 3;
@@ -215,7 +272,7 @@ TEST_F(EngineTest, BadRequestsAreToldInOneLine) {
     return answer(*engine_, request).error;
   };
   EXPECT_NE(error_of({}).find("prompt"), std::string::npos);
-  EXPECT_EQ(error_of(ask(long_text(3000))).find("prompt: "), 0u);
+  EXPECT_EQ(error_of(ask(long_text(3000))).find("prompt is too long: "), 0u);
   EXPECT_NE(error_of(ask(long_text(3000))).find("2048"), std::string::npos);
   GenerationRequest ids;
   ids.raw_ids = {1, 2, 999999};
