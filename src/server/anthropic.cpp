@@ -141,6 +141,9 @@ Status read_user_blocks(Fields& fields, const MediaSource& media,
       result.role = "tool";
       TRY_STATUS(block.read("tool_use_id", result.tool_call_id));
       TRY(result.content, read_parts(block, media));
+      bool is_error = false;
+      TRY_STATUS(block.read("is_error", is_error));
+      if (is_error && result.content.empty()) result.content.push_back(text_part("error"));
       messages.push_back(std::move(result));
       continue;
     }

@@ -322,8 +322,12 @@ Status read_thinking(Fields& fields, engine::GenerationRequest& request) {
   TRY(auto kwargs, fields.find_object("chat_template_kwargs"));
   std::optional<bool> enable;
   if (kwargs) {
-    for (const auto& [key, member] : fields.find("chat_template_kwargs")->members())
-      request.template_options.kwargs.set(key, member);
+    constexpr size_t kMost = 64;
+    const Json::Object& members = fields.find("chat_template_kwargs")->members();
+    if (members.size() > kMost)
+      return bad_input("{}: expected at most {} members, found {}",
+                       fields.path_of("chat_template_kwargs"), kMost, members.size());
+    for (const auto& [key, member] : members) request.template_options.kwargs.set(key, member);
     TRY_STATUS(kwargs->read("enable_thinking", enable));
   }
   TRY_STATUS(fields.read("enable_thinking", enable));

@@ -9,6 +9,7 @@ namespace godwit::server {
 
 void ResponseStore::put(StoredResponse response) {
   const std::lock_guard lock(mutex_);
+  if (response.bytes > max_bytes_) return;  // it would drive out all others, and itself
   bytes_ += response.bytes;
   list_.push_front(std::make_shared<const StoredResponse>(std::move(response)));
   index_[list_.front()->id] = list_.begin();

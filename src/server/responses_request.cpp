@@ -253,7 +253,8 @@ Json echo_of(const Json& body) {
   };
   Json reasoning = Json::object({{"effort", Json()}, {"summary", Json()}});
   if (const Json* found = body.find("reasoning"); found && found->is_object()) {
-    for (const auto& [key, member] : found->members()) reasoning.set(key, member);
+    for (const char* key : {"effort", "summary"})
+      if (const Json* member = found->find(key)) reasoning.set(key, *member);
   }
   const Json format = Json::object({{"format", Json::object({{"type", value("text")}})}});
   return Json::object({{"instructions", given("instructions", {})},
