@@ -141,8 +141,7 @@ TEST_F(OpenAi, OllamaCountsStreamedCallsAndDropsACutOne) {
     }
     g.done(engine::FinishReason::kLength);
   });
-  const json request = {{"model", "fake"},
-                        {"messages", {{{"role", "user"}, {"content", "Hi"}}}}};
+  const json request = {{"model", "fake"}, {"messages", {{{"role", "user"}, {"content", "Hi"}}}}};
   const Reply streamed = post("/api/chat", request);
   EXPECT_EQ(streamed.status, 200) << streamed.body;
   std::istringstream lines(streamed.body);
