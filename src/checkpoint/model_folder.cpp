@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <regex>
 #include <vector>
 
 #include "base/folder.h"
@@ -111,16 +112,17 @@ std::string stem_of(const fs::path& path) {
   return stem;
 }
 
-// Without the type of the weights at its end: "qwen3.5-4b-bf16" → "qwen3.5-4b".
-std::string without_type(std::string stem) {
-  for (const char* type : {"bf16", "f16", "f32", "q8_0"}) {
-    if (!stem.ends_with(type)) continue;
-    stem.erase(stem.size() - std::string_view(type).size());
-    if (!stem.empty() && (stem.back() == '-' || stem.back() == '.' || stem.back() == '_'))
-      stem.pop_back();
-    break;
-  }
-  return stem;
+// Without the type of the weights at its end: "qwen3.5-4b-q4_k_m" → "qwen3.5-4b", "bf16" → "".
+std::string without_type(const std::string& stem) {
+  static const std::regex kType("(^|[-._])(bf16|f16|f32|mxfp4|i?q[0-9][a-z0-9_]*)$");
+  return std::regex_replace(stem, kType, "");
+}
+
+// "qwen3.5-4b-q4_0" is of the model "qwen3.5-4b", "qwen3.5-4bx" is not.
+bool is_of_model(std::string_view stem, std::string_view model) {
+  if (!stem.starts_with(model)) return false;
+  const std::string_view rest = stem.substr(model.size());
+  return rest.empty() || rest[0] == '-' || rest[0] == '.' || rest[0] == '_';
 }
 
 // NAME-00002-of-00003.gguf and so on: the files of a split set after its first.
@@ -155,21 +157,25 @@ GgufNames list_gguf(const fs::path& folder) {
   return names;
 }
 
-// Repositories of .gguf files may have the config.json of the model that they were made from.
-bool holds_only_gguf(const fs::path& folder) {
-  bool has_safetensors = false;
+bool holds_safetensors(const fs::path& folder) {
+  bool found = false;
   for_each_entry(folder.string(), [&](const fs::directory_entry& entry) {
     const std::string name = entry.path().filename().string();
-    has_safetensors |= name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+    found |= name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
   });
-  return !has_safetensors && !list_gguf(folder).text.empty();
+  return found;
 }
 
-// The vision file beside a text file: of the same name; else the longest name that the text's
-// begins with (or that begins with the text's); else one that names no model ("mmproj-F16.gguf").
-// Of equals the first: bf16, f16, f32.
+// Repositories of .gguf files may have the config.json of the model that they were made from.
+bool holds_only_gguf(const fs::path& folder) {
+  return !holds_safetensors(folder) && !list_gguf(folder).text.empty();
+}
+
+// The vision file beside a text file: of the same name; else that of the longest model's name that
+// the text's begins with; else one that names no model ("mmproj-F16.gguf"). Of equals the first:
+// bf16, f16, f32.
 std::string find_mmproj(const fs::path& text) {
-  const std::string stem = stem_of(text), model = without_type(stem);
+  const std::string stem = stem_of(text);
   fs::path best;
   size_t best_score = 0;
   const auto folder = text.parent_path();
@@ -180,7 +186,7 @@ std::string find_mmproj(const fs::path& text) {
       score = 100000;
     else if (key.empty())
       score = 1;
-    else if (stem.starts_with(key) || key.starts_with(model))
+    else if (is_of_model(stem, key))
       score = 2 + key.size();
     if (score > best_score) best_score = score, best = candidate;
   }
@@ -229,6 +235,8 @@ Result<ModelFiles> open_model_files(const std::string& model, const std::string&
   }
   const auto found = list_gguf(model);
   if (found.text.size() == 1) return open_gguf(found.text[0].string(), mmproj);
+  if (found.text.empty() && holds_safetensors(model))
+    return bad_input("{}: expected config.json beside the .safetensors files, found none", model);
   return bad_input("{}: expected {}, found a folder without safetensors and with {} .gguf models{}",
                    model, kNeeded, found.text.size(),
                    found.text.empty() ? "" : " (name one of them)");

@@ -5,17 +5,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/temporary_folder.h"
+
 namespace godwit {
 namespace {
 
 class ContainerTest : public testing::Test {
  protected:
-  void SetUp() override {
-    root_ =
-        std::filesystem::path(testing::TempDir()) /
-        ("cgroup_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::remove_all(root_);
-  }
   void write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
@@ -24,7 +20,8 @@ class ContainerTest : public testing::Test {
     write("membership", membership);
     return container_limits(root_, root_ / "membership");
   }
-  std::filesystem::path root_;
+  const TemporaryFolder temporary_;
+  const std::filesystem::path root_ = temporary_.path();
 };
 
 TEST_F(ContainerTest, NothingIsNoLimit) {

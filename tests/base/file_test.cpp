@@ -4,28 +4,22 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 
 #include "base/mapped_file.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit {
 namespace {
 
 class FileTest : public testing::Test {
  protected:
-  FileTest()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("godwit-file-test-" + std::to_string(getpid()))) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~FileTest() override { std::filesystem::remove_all(folder_); }
   std::string make(const std::string& name, const std::string& text) {
-    const auto path = folder_ / name;
+    const std::string path = folder_ / name;
     std::ofstream(path, std::ios::binary) << text;
-    return path.string();
+    return path;
   }
-  std::filesystem::path folder_;
+  const TemporaryFolder folder_;
 };
 
 TEST_F(FileTest, ReadsIntoManyPartsAndWritesAtAPlace) {

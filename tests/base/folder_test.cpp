@@ -1,9 +1,10 @@
 #include "base/folder.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
+
+#include "tests/temporary_folder.h"
 
 namespace godwit {
 namespace {
@@ -11,19 +12,14 @@ namespace fs = std::filesystem;
 
 class FolderTest : public testing::Test {
  protected:
-  FolderTest()
-      : folder_((fs::temp_directory_path() / ("godwit-folder-test-" + std::to_string(getpid())))
-                    .string()) {
-    fs::create_directories(folder_);
-  }
-  ~FolderTest() override { fs::remove_all(folder_); }
   void make(const std::string& name, size_t bytes, int hours_ago) {
     const fs::path path = fs::path(folder_) / name;
     std::ofstream(path) << std::string(bytes, 'x');
     fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(hours_ago));
   }
   bool is_there(const std::string& name) const { return fs::exists(fs::path(folder_) / name); }
-  const std::string folder_;
+  const TemporaryFolder temporary_;
+  const std::string folder_ = temporary_.string();
 };
 
 TEST_F(FolderTest, ThoseUsedLongestAgoGoUntilTheRestFits) {

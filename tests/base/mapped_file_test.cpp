@@ -1,13 +1,14 @@
 #include "base/mapped_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
+
+#include "tests/temporary_folder.h"
 
 namespace godwit {
 namespace {
@@ -16,7 +17,6 @@ namespace fs = std::filesystem;
 
 class MappedFileTest : public testing::Test {
  protected:
-  void TearDown() override { fs::remove(path_); }
   // Bytes of which every word tells its place.
   void make(size_t size) {
     std::string bytes(size, '\0');
@@ -31,7 +31,8 @@ class MappedFileTest : public testing::Test {
     return true;
   }
 
-  const std::string path_ = fs::path(testing::TempDir()) / ("mapped_" + std::to_string(::getpid()));
+  const TemporaryFolder folder_;
+  const std::string path_ = folder_ / "mapped";
 };
 
 TEST_F(MappedFileTest, SettlesWhereItIsWhileOthersRead) {
@@ -66,7 +67,7 @@ TEST_F(MappedFileTest, AnEmptyFileIsEmpty) {
   EXPECT_TRUE(file->bytes().empty());
   EXPECT_FALSE(file->settle_next());
   EXPECT_FALSE(MappedFile::open(path_ + "/none"));
-  EXPECT_FALSE(MappedFile::open(testing::TempDir()));
+  EXPECT_FALSE(MappedFile::open(folder_.string()));
 }
 
 }  // namespace

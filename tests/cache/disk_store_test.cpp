@@ -12,18 +12,14 @@
 #include <fstream>
 #include <random>
 
+#include "tests/temporary_folder.h"
+
 namespace godwit::cache {
 namespace {
 namespace fs = std::filesystem;
 
 class DiskStoreTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "godwit-store-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   std::unique_ptr<DiskStore> open(uint64_t fingerprint = 1, size_t max_bytes = size_t{1} << 30) {
     auto store = DiskStore::open({folder_, {fingerprint, 0}, max_bytes});
     EXPECT_TRUE(store.has_value());
@@ -34,7 +30,8 @@ class DiskStoreTest : public testing::Test {
     for (const auto& entry : fs::directory_iterator(folder_)) all.push_back(entry.path());
     return all;
   }
-  std::string folder_;
+  const TemporaryFolder temporary_;
+  const std::string folder_ = temporary_.string();
 };
 
 Bytes filled(size_t n, uint32_t seed) {

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "tests/cache/fake_model.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::cache {
 namespace {
@@ -54,13 +55,9 @@ class PrefixFilesTest : public testing::Test {
     PrefixFiles files;
   };
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "godwit-prefix-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
     for (int i = 0; i < 40; ++i)
       tokens_.push_back(i * 7 % 31), keys_.push_back(token_key(tokens_.back()));
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void compute(Life& life, const std::vector<int64_t>& stops) {
     SequenceMemory memory(g_, *life.pool, life.blocks);
@@ -89,7 +86,8 @@ class PrefixFilesTest : public testing::Test {
   }
 
   const CacheGeometry g_ = small_geometry();  // 8 tokens a page
-  std::string folder_;
+  const TemporaryFolder temporary_;
+  const std::string folder_ = temporary_.string();
   std::vector<int32_t> tokens_;
   std::vector<Key> keys_;
 };

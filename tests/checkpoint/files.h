@@ -1,9 +1,8 @@
-// What the checkpoint tests share: a folder that goes away, raw bytes written by hand, and small
+// What the checkpoint tests share: a folder to put files in, raw bytes written by hand, and small
 // tensors.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -12,28 +11,19 @@
 #include <vector>
 
 #include "tensor/view.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::checkpoint {
 
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "godwit-test-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
   // Writes a file and gives its path. A new file each time: ext4 writes one that was truncated to
   // the disk at once.
   std::string put(const std::string& name, const std::string& bytes) const {
-    std::filesystem::remove(path_ / name);
-    std::ofstream(path_ / name, std::ios::binary) << bytes;
+    std::filesystem::remove(*this / name);
+    std::ofstream(*this / name, std::ios::binary) << bytes;
     return *this / name;
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 inline std::string slurp(const std::string& path) {

@@ -180,7 +180,7 @@ TEST(Gguf, EveryChangedByteIsReadOrRefused) {
       const auto path = folder.put("changed.gguf", changed);
       const auto file = GgufFile::open(path, UnknownTypes::kLeaveOut);
       if (!file) {
-        expect_clear(file.error().message, folder.path());
+        expect_clear(file.error().message, folder.string());
         continue;
       }
       unsigned sum = 0;

@@ -35,11 +35,11 @@ TEST(GgufFolder, NamesThatOnlyLookSplit) {
   for (const char* name : {"king-of-hearts.gguf", "a-00002-of-x0003.gguf", "b-of-00001.gguf"}) {
     const Folder folder;
     put_gguf(folder / name, "qwen35");
-    EXPECT_EQ(error_of(folder.path()), "no error") << name;
+    EXPECT_EQ(error_of(folder.string()), "no error") << name;
   }
   const Folder folder;
   put_gguf(folder / "a-00002-of-00003.gguf", "qwen35");
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("with 0 .gguf models"));
+  EXPECT_THAT(error_of(folder.string()), HasSubstr("with 0 .gguf models"));
 }
 
 // A repository of GGUF files that has the configuration too.
@@ -47,11 +47,11 @@ TEST(GgufFolder, WithAConfigJson) {
   const Folder folder;
   folder.put("config.json", R"({"model_type":"x"})");
   put_gguf(folder / "a.gguf", "qwen35");
-  const auto files = open_model_files(folder.path());
+  const auto files = open_model_files(folder.string());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_TRUE(files->is_gguf);
   put_gguf(folder / "b.gguf", "qwen35");
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("2 .gguf models (name one of them)"));
+  EXPECT_THAT(error_of(folder.string()), HasSubstr("2 .gguf models (name one of them)"));
 }
 
 class HuggingFace : public ::testing::Test {
@@ -62,7 +62,7 @@ class HuggingFace : public ::testing::Test {
                                   {{"w", view_of(kFloats, DType::kF32, {3})}}));
   }
   std::optional<std::string> chat_template() {
-    const auto files = open_model_files(folder_.path());
+    const auto files = open_model_files(folder_.string());
     EXPECT_TRUE(files) << files.error().message;
     return files->chat_template;
   }
@@ -70,7 +70,7 @@ class HuggingFace : public ::testing::Test {
 };
 
 TEST_F(HuggingFace, Opens) {
-  auto files = open_model_files(folder_.path());
+  auto files = open_model_files(folder_.string());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_FALSE(files->is_gguf);
   EXPECT_TRUE(files->tensors->find("w"));
@@ -82,7 +82,7 @@ TEST_F(HuggingFace, Opens) {
   folder_.put("generation_config.json", R"({"top_k":20})");
   folder_.put("preprocessor_config.json", "{}");
   folder_.put("video_preprocessor_config.json", "{}");
-  files = open_model_files(folder_.path());
+  files = open_model_files(folder_.string());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_THAT(files->tokenizer_json_path, EndsWith("/tokenizer.json"));
   EXPECT_EQ(files->generation_config->find("top_k")->as_int64(), 20);
@@ -112,42 +112,43 @@ TEST_F(HuggingFace, Faults) {
   EXPECT_THAT(error_of(folder_ / "none"),
               HasSubstr("no such file or folder; expected a Hugging Face folder"));
   EXPECT_THAT(error_of(folder_ / "config.json"), HasSubstr("found another file"));
-  EXPECT_THAT(error_of(folder_.path(), "x.gguf"), HasSubstr("no .gguf model"));
+  EXPECT_THAT(error_of(folder_.string(), "x.gguf"), HasSubstr("no .gguf model"));
   folder_.put("generation_config.json", "[]");
-  EXPECT_THAT(error_of(folder_.path()),
+  EXPECT_THAT(error_of(folder_.string()),
               HasSubstr("generation_config.json: expected a JSON object"));
   folder_.put("config.json", "{");
-  EXPECT_THAT(error_of(folder_.path()), HasSubstr("config.json: malformed JSON"));
+  EXPECT_THAT(error_of(folder_.string()), HasSubstr("config.json: malformed JSON"));
   folder_.put("config.json", "{}");
   std::filesystem::remove(folder_ / "model.safetensors");
-  EXPECT_THAT(error_of(folder_.path()), HasSubstr("expected model.safetensors"));
+  EXPECT_THAT(error_of(folder_.string()), HasSubstr("expected model.safetensors"));
 }
 
 TEST(GgufModel, FileFolderAndVisionPart) {
   const Folder folder;
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("without safetensors and with 0 .gguf models"));
+  EXPECT_THAT(error_of(folder.string()), HasSubstr("without safetensors and with 0 .gguf models"));
   put_gguf(folder / "m-Q4_K_M.gguf", "qwen35");
-  for (const auto& path : {folder.path(), folder / "m-Q4_K_M.gguf"}) {
+  for (const auto& path : {folder.string(), folder / "m-Q4_K_M.gguf"}) {
     const auto files = open_model_files(path);
     ASSERT_TRUE(files) << files.error().message;
     EXPECT_TRUE(files->is_gguf && files->gguf);
     EXPECT_FALSE(files->mmproj);
   }
   put_gguf(folder / "mmproj-F16.gguf", "clip");
-  const auto files = open_model_files(folder.path());
+  const auto files = open_model_files(folder.string());
   ASSERT_TRUE(files) << files.error().message;
   ASSERT_TRUE(files->mmproj);
   EXPECT_THAT(error_of(folder / "mmproj-F16.gguf"), HasSubstr("expected a text model"));
   EXPECT_THAT(error_of(folder / "m-Q4_K_M.gguf", folder / "m-Q4_K_M.gguf"),
               HasSubstr("expected a vision file"));
   put_gguf(folder / "n.gguf", "qwen35");
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("with 2 .gguf models (name one of them)"));
+  EXPECT_THAT(error_of(folder.string()), HasSubstr("with 2 .gguf models (name one of them)"));
 }
 
 TEST(GgufModel, TheVisionPartOfTheRightModel) {
   const Folder folder;
-  for (const char* name : {"Qwen3.5-4B-Q4_K_M.gguf", "Qwen3.5-9B-Q8_0.gguf", "tiny.gguf",
-                           "tiny.bf16.gguf", "other.gguf"})
+  for (const char* name :
+       {"Qwen3.5-4B-Q4_K_M.gguf", "Qwen3.5-9B-Q8_0.gguf", "tiny.gguf", "tiny.bf16.gguf",
+        "other.gguf", "Qwen3.5-4Bx-Q8_0.gguf", "tiny.IQ4_XS.gguf"})
     put_gguf(folder / name, "qwen35");
   for (const char* name : {"mmproj-Qwen3.5-4B-F16.gguf", "mmproj-Qwen3.5-4B-BF16.gguf",
                            "Qwen3.5-9B.mmproj.gguf", "tiny.mmproj.gguf", "tiny.bf16.mmproj.gguf"})
@@ -162,7 +163,9 @@ TEST(GgufModel, TheVisionPartOfTheRightModel) {
   EXPECT_EQ(vision("Qwen3.5-9B-Q8_0.gguf"), "Qwen3.5-9B.mmproj.gguf");
   EXPECT_EQ(vision("tiny.gguf"), "tiny.mmproj.gguf");
   EXPECT_EQ(vision("tiny.bf16.gguf"), "tiny.bf16.mmproj.gguf");
+  EXPECT_EQ(vision("tiny.IQ4_XS.gguf"), "tiny.bf16.mmproj.gguf");
   EXPECT_EQ(vision("other.gguf"), "none");
+  EXPECT_EQ(vision("Qwen3.5-4Bx-Q8_0.gguf"), "none");  // another model
 }
 
 // Every golden file opens; the larger set too where it lies beside the project.

@@ -32,9 +32,9 @@ TEST_P(RealSizes, AddUpToThePublishedTotals) {
 TEST_P(RealSizes, HollowCheckpointsOpen) {
   const auto& size = GetParam();
   const Folder folder;
-  if (!write_hollow_model(size, folder.path()))
+  if (!write_hollow_model(size, folder.string()))
     GTEST_SKIP() << "the file system has no files of this size";
-  const auto files = open_model_files(folder.path());
+  const auto files = open_model_files(folder.string());
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_EQ(static_cast<int64_t>(files->tensors->names().size()), size.tensor_count);
   for (const auto& t : size.tensors) {

@@ -209,7 +209,7 @@ class Sharded : public ::testing::Test {
 };
 
 TEST_F(Sharded, OpensByIndexOrFolder) {
-  for (const auto& path : {path_, folder_.path()}) {
+  for (const auto& path : {path_, folder_.string()}) {
     const auto source = open_safetensors(path);
     ASSERT_TRUE(source) << source.error().message;
     EXPECT_THAT((*source)->names(), ElementsAre("a", "b"));
@@ -242,11 +242,11 @@ TEST_F(Sharded, FaultsOfTheIndex) {
 
 TEST_F(Sharded, FolderWithoutIndex) {
   std::filesystem::remove(path_);
-  EXPECT_THAT(error_of(folder_.path()), HasSubstr("found 2"));
+  EXPECT_THAT(error_of(folder_.string()), HasSubstr("found 2"));
   std::filesystem::remove(folder_ / "m-2.safetensors");
-  EXPECT_TRUE(open_safetensors(folder_.path()));
+  EXPECT_TRUE(open_safetensors(folder_.string()));
   std::filesystem::remove(folder_ / "m-1.safetensors");
-  EXPECT_THAT(error_of(folder_.path()), HasSubstr("found none"));
+  EXPECT_THAT(error_of(folder_.string()), HasSubstr("found none"));
   EXPECT_THAT(error_of(folder_ / "none.safetensors"), HasSubstr("cannot open"));
 }
 

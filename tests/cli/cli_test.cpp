@@ -2,7 +2,6 @@
 // exit codes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -14,6 +13,7 @@
 #include "checkpoint/tensor_source.h"
 #include "tests/cli/program.h"
 #include "tests/damaged_model.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::cli {
 namespace {
@@ -25,13 +25,9 @@ const std::string kSource = GODWIT_SOURCE_DIR;
 
 class CliTest : public testing::Test {
  protected:
-  CliTest() : folder_(fs::temp_directory_path() / ("godwit-cli-test-" + std::to_string(getpid()))) {
-    std::signal(SIGPIPE, SIG_IGN);
-    fs::create_directories(folder_);
-  }
-  ~CliTest() override { fs::remove_all(folder_); }
+  CliTest() { std::signal(SIGPIPE, SIG_IGN); }
 
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
   std::string make(const std::string& name, const std::string& bytes) {
     std::ofstream(path(name), std::ios::binary) << bytes;
     return path(name);
@@ -58,7 +54,7 @@ class CliTest : public testing::Test {
     for (const auto& word : words) EXPECT_THAT(result.err, HasSubstr(word));
   }
 
-  fs::path folder_;
+  const TemporaryFolder folder_;
 };
 
 TEST_F(CliTest, AnswersOnStandardOutputAlone) {

@@ -7,9 +7,10 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <thread>
+
+#include "tests/temporary_folder.h"
 
 extern char** environ;
 
@@ -33,13 +34,8 @@ struct Pipe {
 
 // What the program keeps between starts goes to a folder of this test run's own.
 void keep_cache_apart() {
-  static const bool done = [] {
-    const auto folder =
-        std::filesystem::temp_directory_path() / ("godwit-cli-test-" + std::to_string(::getpid()));
-    ::setenv("XDG_CACHE_HOME", folder.c_str(), 1);
-    return std::atexit([] { std::filesystem::remove_all(std::getenv("XDG_CACHE_HOME")); }) == 0;
-  }();
-  static_cast<void>(done);
+  static const TemporaryFolder folder;
+  ::setenv("XDG_CACHE_HOME", folder.path().c_str(), 1);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // bench, quantize, eval and pull as a user meets them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include "checkpoint/json.h"
 #include "checkpoint/tensor_source.h"
 #include "tests/cli/program.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::cli {
 namespace {
@@ -24,11 +24,7 @@ const std::string kNano = kSource + "/models/nano";
 
 class ToolsTest : public testing::Test {
  protected:
-  ToolsTest() : folder_(fs::temp_directory_path() / ("godwit-tools-" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~ToolsTest() override { fs::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   static checkpoint::Json json_of(const std::vector<std::string>& arguments) {
     const auto result = run_program(arguments);
@@ -50,7 +46,7 @@ class ToolsTest : public testing::Test {
       out << "The picture shows a red circle and a blue square. What is in the picture? ";
     return path("text.txt");
   }
-  fs::path folder_;
+  const TemporaryFolder folder_;
 };
 
 TEST_F(ToolsTest, BenchPrintsWhatItPromises) {

@@ -18,7 +18,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -26,6 +25,7 @@
 #include "base/folder.h"
 #include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
@@ -290,8 +290,8 @@ int unfinished_files(const std::string& folder) {
 // random moment, or at the next one at which a file is being written; some before they have
 // answered.
 TEST(Endurance, AfterEveryKillTheNextEngineAnswersRight) {
-  std::string folder = (std::filesystem::temp_directory_path() / "godwit-kill-XXXXXX").string();
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.string();
   auto fresh = open_engine(nano_options());
   talk(*fresh);
   const int64_t without_folder = fresh->stats().reused_tokens;
@@ -334,7 +334,6 @@ TEST(Endurance, AfterEveryKillTheNextEngineAnswersRight) {
   if (kKills >= 100) {
     EXPECT_GT(unfinished, kKills / 10) << "they were killed while they wrote";
   }
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
@@ -196,18 +197,12 @@ TEST(Invariance, PreemptedTexts) {
 
 class EngineOnDisk : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "godwit-engine-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   EngineOptions options() const {
     auto with = nano_options();
-    with.cache_folder = folder_;
+    with.cache_folder = folder_.string();
     return with;
   }
-  std::string folder_;
+  const TemporaryFolder folder_;
 };
 
 TEST_F(EngineOnDisk, AConversationGoesOnAfterARestart) {
@@ -243,7 +238,7 @@ TEST_F(EngineOnDisk, DamagedFilesAreNoHarm) {
     EXPECT_EQ(one_by_one(*engine), reference());
   }
   int damaged = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(entry.file_size() * (damaged % 10) / 10));
     file.put('\x55');

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 
 #include "base/float16.h"
 #include "checkpoint/gguf.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
@@ -170,13 +170,13 @@ int measure_apart(const EngineOptions& options) {
 class MemoryPlanTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    path_ = testing::TempDir() + "memory_plan_" + std::to_string(getpid()) + ".gguf";
-    ASSERT_TRUE(RandomModel().write(path_));
+    folder_ = std::make_unique<TemporaryFolder>();
+    ASSERT_TRUE(RandomModel().write(*folder_ / "model.gguf"));
   }
-  static void TearDownTestSuite() { std::filesystem::remove(path_); }
+  static void TearDownTestSuite() { folder_.reset(); }
   static EngineOptions options() {
     EngineOptions options;
-    options.model = path_;
+    options.model = *folder_ / "model.gguf";
     options.threads = 2;
     options.max_sequences = 1;
     options.prefix_cache = false;
@@ -190,7 +190,7 @@ class MemoryPlanTest : public testing::Test {
     EXPECT_GE(found, 950) << "resident memory in thousandths of the plan";
     EXPECT_LE(found, 1050) << "resident memory in thousandths of the plan";
   }
-  static inline std::string path_;
+  static inline std::unique_ptr<TemporaryFolder> folder_;
 };
 
 TEST_F(MemoryPlanTest, TrueForAFullContext) {

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "base/cpu.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
@@ -27,9 +27,9 @@ TEST(Threads, GivenCountsAreTaken) {
 }
 
 TEST(Threads, AProbeIsKeptForItsMachineOnly) {
+  const TemporaryFolder folder;
   EngineOptions options;
-  options.machine_folder = testing::TempDir() + "threads_test";
-  std::filesystem::remove_all(options.machine_folder);
+  options.machine_folder = folder.string();
   probe_threads(options);
   const std::string path = options.machine_folder + "/threads";
   std::string machine;
@@ -51,7 +51,6 @@ TEST(Threads, AProbeIsKeptForItsMachineOnly) {
     std::ofstream(path) << text;
     EXPECT_EQ(thread_counts(options).prefill, cores) << text;
   }
-  std::filesystem::remove_all(options.machine_folder);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "media/load.h"
 
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "tests/media/media_goldens.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::media {
 namespace {
@@ -18,16 +18,13 @@ constexpr PixelLimits kLimits{4096, 65536};
 
 class FrameFolder : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("godwit-frames-" + std::to_string(::getpid()));
-    fs::create_directories(folder_ / "a-folder");
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  void SetUp() override { fs::create_directories(folder_ / "a-folder"); }
   void put(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ / name) << bytes;
   }
 
-  fs::path folder_;
+  const TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(FrameFolder, IsReadInTheOrderOfNames) {

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "tests/model/memory_files.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::model {
 namespace {
@@ -18,17 +19,11 @@ namespace fs = std::filesystem;
 class PackedFileTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ =
-        fs::path(testing::TempDir()) /
-        ("packed_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     options_.packed_folder = folder_ / "kept";
     options_.packed_least = 0;
     model_ = folder_ / "model.gguf";
     fs::copy_file(golden_root() / "gguf" / "qwen35-moe.bf16.gguf", model_);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   struct Loaded {
     WeightPlan plan;
@@ -67,7 +62,8 @@ class PackedFileTest : public testing::Test {
   }
 
   LoadOptions options_;
-  fs::path folder_, model_;
+  const TemporaryFolder folder_;
+  fs::path model_;
 };
 
 TEST_F(PackedFileTest, TheSecondStartReadsWhatTheFirstPacked) {
@@ -143,7 +139,7 @@ TEST_F(PackedFileTest, ExpertsMayStayOnDisk) {
 
 TEST_F(PackedFileTest, AFolderThatCannotBeMadeIsANote) {
   write(folder_ / "file", "");
-  options_.packed_folder = folder_ / "file" / "kept";
+  options_.packed_folder = folder_ / "file/kept";
   const Loaded loaded = load();
   EXPECT_FALSE(loaded.plan.was_kept);
   EXPECT_THAT(loaded.plan.note, testing::HasSubstr("packed weights are not kept"));

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "tests/server/server_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::server {
 namespace {
@@ -42,8 +43,8 @@ TEST(MediaSource, DataUrls) {
 }
 
 TEST(MediaSource, FilesOnlyUnderARoot) {
-  const fs::path base = fs::path(testing::TempDir()) / "godwit_media_root";
-  fs::remove_all(base);
+  const TemporaryFolder folder;
+  const fs::path base = folder.path();
   fs::create_directories(base / "in/deep");
   fs::create_directories(base / "in2");
   const auto write = [](const fs::path& path) {
@@ -73,7 +74,6 @@ TEST(MediaSource, FilesOnlyUnderARoot) {
   }
   EXPECT_FALSE(MediaSource().from_url(url("in/deep/c.png"), "image", "m"));
   EXPECT_FALSE(source.from_url("file://in/deep/c.png", "image", "m"));
-  fs::remove_all(base);
 }
 
 TEST(MediaSource, PublicAddresses) {

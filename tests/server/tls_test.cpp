@@ -9,15 +9,14 @@
 #include <tuple>
 
 #include "tests/server/server_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::server {
 namespace {
 
-// Writes a key and a certificate for it; gives their paths. Each test has its own: they may run at
-// the same time.
-std::pair<std::string, std::string> make_certificate() {
-  const std::string base = testing::TempDir() + "godwit_tls_" +
-                           testing::UnitTest::GetInstance()->current_test_info()->name();
+// Writes a key and a certificate for it into a folder, as NAME.key and NAME.pem.
+void make_certificate(const TemporaryFolder& folder, const std::string& file_name) {
+  const std::string base = folder / file_name;
   EVP_PKEY* key = EVP_EC_gen("P-256");
   X509* certificate = X509_new();
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
@@ -37,7 +36,6 @@ std::pair<std::string, std::string> make_certificate() {
   std::fclose(file);
   X509_free(certificate);
   EVP_PKEY_free(key);
-  return {base + ".pem", base + ".key"};
 }
 
 class TlsClient {
@@ -75,7 +73,10 @@ class TlsClient {
 
 TEST(Tls, ServesAndRefusesOldVersions) {
   ServerOptions options;
-  std::tie(options.tls_certificate, options.tls_key) = make_certificate();
+  const TemporaryFolder folder;
+  make_certificate(folder, "server");
+  options.tls_certificate = folder / "server.pem";
+  options.tls_key = folder / "server.key";
   options.header_timeout = std::chrono::milliseconds(300);
   RunningServer server(options, {{"POST", "/echo", [](const HttpRequest& request) {
                                     HttpReply reply;
@@ -103,15 +104,16 @@ TEST(Tls, ServesAndRefusesOldVersions) {
 }
 
 TEST(Tls, AKeyOfAnotherCertificateIsRefused) {
-  const std::string first_key = make_certificate().second + ".first";
-  std::rename(make_certificate().second.c_str(), first_key.c_str());
+  const TemporaryFolder folder;
+  make_certificate(folder, "server");
+  make_certificate(folder, "other");
   ServerOptions options;
   options.port = 0;
-  options.tls_certificate = make_certificate().first;
-  options.tls_key = first_key;
+  options.tls_certificate = folder / "server.pem";
+  options.tls_key = folder / "other.key";
   const auto server = Server::bind(options, {});
   ASSERT_FALSE(server);
-  EXPECT_NE(server.error().message.find(first_key), std::string::npos);
+  EXPECT_NE(server.error().message.find(options.tls_key), std::string::npos);
 }
 
 }  // namespace

@@ -4,8 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
+#include "tests/temporary_folder.h"
 #include "tests/text/golden_text.h"
 #include "tests/text/small_tokenizer.h"
 #include "text/token_lines.h"
@@ -322,13 +321,12 @@ GgufWriter as_gguf(const Json& json) {
 }
 
 Result<std::unique_ptr<Tokenizer>> read_back(const GgufWriter& writer) {
-  const std::string path = testing::TempDir() + "tokenizer_test.gguf";
+  const TemporaryFolder folder;
+  const std::string path = folder / "tokenizer.gguf";
   EXPECT_TRUE(writer.write(path));
   const auto file = GgufFile::open(path);
   EXPECT_TRUE(file) << file.error().message;
-  auto tokenizer = Tokenizer::from_gguf(**file);
-  std::filesystem::remove(path);
-  return tokenizer;
+  return Tokenizer::from_gguf(**file);
 }
 
 TEST(GgufTokenizer, IsTheSameAsTheJson) {
