@@ -64,7 +64,7 @@ TEST_P(OpsRowsTest, RmsNorm) {
         expected.push_back(x.view().row(t)[j] / std::sqrt(squares / n + 1e-6) * weight[j]);
     }
     check(
-        [&](const Context& context) {
+        [&, rows = rows, n = n](const Context& context) {
           Matrix out(rows, n, 9);
           rms_norm(context, x.view(), weight.data(), 1e-6f, out.view());
           return out.values();
@@ -88,7 +88,7 @@ TEST_P(OpsRowsTest, LayerNorm) {
                            bias[j]);
     }
     check(
-        [&](const Context& context) {
+        [&, rows = rows, n = n](const Context& context) {
           Matrix out(rows, n, 9);
           layer_norm(context, x.view(), weight.data(), bias.data(), 1e-6f, out.view());
           return out.values();
@@ -185,7 +185,7 @@ TEST_P(OpsRowsTest, HeadNormAndRope) {
         }
       }
       check(
-          [&](const Context& context) {
+          [&, heads = heads, dim = dim, half = half](const Context& context) {
             Matrix out = x;
             if (norm) {
               head_norm_rope(context, out.view(), heads, dim, stride, weight.data(), 1e-6f, half,
@@ -216,7 +216,7 @@ TEST_P(OpsRowsTest, GatedRmsNorm) {
       }
     }
     check(
-        [&](const Context& context) {
+        [&, heads = heads, dim = dim](const Context& context) {
           Matrix out = x;
           gated_rms_norm(context, out.view(), z.view(), weight.data(), heads, dim, 1e-6f,
                          out.view());
@@ -230,7 +230,7 @@ TEST_P(OpsRowsTest, CausalConvolutionAndItsState) {
   for (const auto& [rows, channels] : {std::pair{1, 6144}, {2, 40}, {3, 5}, {70, 1100}}) {
     Matrix x(rows, channels, 1);
     const auto weight = random_floats(channels * 4, 2), start = random_floats(3 * channels, 3);
-    const auto input = [&](int64_t t, int64_t c) -> double {
+    const auto input = [&, channels = channels](int64_t t, int64_t c) -> double {
       return t < 0 ? start[(t + 3) * channels + c] : x.view().row(t)[c];
     };
     std::vector<double> expected;
@@ -246,7 +246,7 @@ TEST_P(OpsRowsTest, CausalConvolutionAndItsState) {
     for (const int64_t cut : {0, 1, 2, 33}) {
       if (cut >= rows) continue;
       check(
-          [&](const Context& context) {
+          [&, rows = rows, channels = channels](const Context& context) {
             Matrix out(rows, channels, 9);
             auto state = start;
             const auto part = [](MatrixView m, int64_t begin, int64_t end) {
