@@ -43,7 +43,7 @@ void Answer::push_text(std::string_view text, bool is_markup, std::vector<Event>
 
 void Answer::convert(std::vector<ParserEvent> parsed, std::vector<Event>& events) {
   for (ParserEvent& event : parsed) {
-    if (stops_.found()) return;
+    if (stops_.found() || has_all_calls()) return;
     switch (event.kind) {
       case ParserEvent::Kind::kReasoning:
         add(Event::Kind::kReasoning, std::move(event.text), -1, events);
@@ -60,6 +60,7 @@ void Answer::convert(std::vector<ParserEvent> parsed, std::vector<Event>& events
         add(Event::Kind::kToolArguments, std::move(event.text), event.index, events);
         break;
       case ParserEvent::Kind::kToolCallEnd:
+        ++calls_ended_;
         add(Event::Kind::kToolCallEnd, {}, event.index, events);
         break;
     }
@@ -98,7 +99,8 @@ void Answer::finish(bool is_cut, std::vector<Event>& events) {
 
 bool Answer::over_budget() const {
   return options_.thinking_budget && parser_.is_reasoning() &&
-         reasoning_tokens_ >= *options_.thinking_budget && !markup_.close_think.empty();
+         reasoning_tokens_ >= *options_.thinking_budget && !detokenizer_.holds_back() &&
+         !markup_.close_think.empty();
 }
 
 }  // namespace godwit::engine

@@ -29,6 +29,7 @@ struct AnswerOptions {
   std::vector<std::string> stop;
   std::string prefix;  // said already: part of the message, of no event
   std::optional<int> thinking_budget;
+  int max_tool_calls = -1;  // −1: as many as are made
 };
 
 class Answer {
@@ -45,7 +46,10 @@ class Answer {
   std::vector<TokenLogprob> take_logprobs() { return std::exchange(logprobs_, {}); }
 
   const std::optional<std::string>& stopped_by() const { return stops_.found(); }
-  bool over_budget() const;  // the thought must be closed now
+  bool over_budget() const;  // the thought must be closed now (between two characters)
+  bool has_all_calls() const {
+    return options_.max_tool_calls > 0 && calls_ended_ >= options_.max_tool_calls;
+  }
   int reasoning_tokens() const { return reasoning_tokens_; }
   bool called_tools() const { return called_tools_; }
   // After finish(). Without parsing all is content.
@@ -65,7 +69,7 @@ class Answer {
   std::vector<TokenLogprob> logprobs_;  // of tokens whose text was not shown yet
   text::ParsedMessage message_;
   bool called_tools_ = false;
-  int reasoning_tokens_ = 0;
+  int reasoning_tokens_ = 0, calls_ended_ = 0;
 };
 
 }  // namespace godwit::engine

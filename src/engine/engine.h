@@ -27,7 +27,9 @@ struct EngineOptions {
   std::string kv_type = "f16";  // f32, f16, bf16, q8
   int prefill_chunk = 512;      // tokens of one forward() at most
   int max_sequences = 8;        // decoding at the same time
-  int queue_limit = 64;         // waiting requests; beyond: refused
+  int vision_ms = 200;     // of a step, for pictures, beside which others get their next token; a
+                           // block of the tower at least
+  int queue_limit = 64;    // waiting requests; beyond: refused
   size_t cache_bytes = 0;  // for pages and snapshots; 0: a quarter of the free memory, at most what
                            // the context needs × sequences
   bool prefix_cache = true;

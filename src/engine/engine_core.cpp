@@ -88,14 +88,14 @@ void EngineCore::add(std::unique_ptr<Sequence> sequence) {
   scheduler_.add(sequence->id, sequence->length(), sequence->prompt.stops, sequence->prompt.cuts);
   ++stats_.requests;
   stats_.prompt_tokens += sequence->prompt_tokens;
+  push_progress(*sequence, 0);
   sequences_.emplace(sequence->id, std::move(sequence));
 }
 
 void EngineCore::step() {
   drop_cancelled();
   admit();
-  std::vector<Runner::Work> work = reserve_step();
-  encode_media(work);
+  const std::vector<Runner::Work> work = reserve_step();
   const auto begin = Clock::now();
   int64_t tokens = 0, rows = 0;
   bool decodes = drafter_ && !work.empty();
@@ -123,23 +123,6 @@ void EngineCore::step() {
   verify();
 #endif
   update_stats();
-}
-
-// Pictures take long: a request that is cancelled meanwhile ends here, and its share is not
-// computed.
-void EngineCore::encode_media(std::vector<Runner::Work>& work) {
-  std::erase_if(work, [&](Runner::Work& item) {
-    Sequence& sequence = *item.sequence;
-    if (const auto seconds = runner_.encode_media(item)) {
-      sequence.timings.vision += *seconds;
-      return false;
-    }
-    for (const Runner::Work::Pause& pause : item.pauses)
-      for (cache::PageId page : pause.snapshot.pages) pool_->release(page);
-    sequence.memory.reset();  // with the pages of the share
-    finish(sequence, FinishReason::kCancelled);
-    return true;
-  });
 }
 
 void EngineCore::run(std::span<const Runner::Work> work) {
@@ -353,8 +336,13 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
       continue;
     }
     std::vector<Runner::Work> work;
+    std::chrono::milliseconds vision_time(parts_.options.vision_ms);
     for (const Scheduler::Share& share : step.work) {
       Sequence& sequence = *sequences_.at(share.id);
+      if (!runner_.encode_media(sequence, share.count, vision_time)) {
+        vision_time = std::chrono::milliseconds(-1);  // one at a time; its share comes later
+        continue;
+      }
       CHECK(tree_.evict(sequence.memory->pages_needed(share.count)) &&
             sequence.memory->reserve(share.count));
       const int64_t end = sequence.memory->length() + share.count;
@@ -364,6 +352,7 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
         logits = std::clamp<int64_t>(end - (sequence.prompt.score_from - 1), 0, share.count);
       work.push_back({&sequence, share.count, logits});
     }
+    if (vision_time.count() >= 0) runner_.forget_encoding();
     if (drafter_) plan_drafts(work);
     for (Runner::Work& item : work) plan_pauses(item);  // room for shares first
     return work;
@@ -465,18 +454,20 @@ void EngineCore::preempt(Scheduler::Id id) {
   log_info("request {}: preempted, pages ran out", id);
 }
 
+void EngineCore::push_progress(const Sequence& sequence, int64_t done) {
+  Event event;
+  event.kind = Event::Kind::kPromptProgress;
+  event.done = static_cast<int>(done);
+  event.total = static_cast<int>(sequence.prompt_tokens);
+  event.usage = sequence.usage;
+  sequence.channel->push(std::move(event));
+}
+
 void EngineCore::after_share(const Runner::Work& work) {
   Sequence& sequence = *work.sequence;
   scheduler_.computed(sequence.id, work.count);
   const int64_t done = sequence.memory->length() - static_cast<int64_t>(work.drafts.size());
-  if (done <= sequence.prompt_tokens) {
-    Event event;
-    event.kind = Event::Kind::kPromptProgress;
-    event.done = static_cast<int>(done);
-    event.total = static_cast<int>(sequence.prompt_tokens);
-    event.usage = sequence.usage;
-    sequence.channel->push(std::move(event));
-  }
+  if (done <= sequence.prompt_tokens) push_progress(sequence, done);
   for (const Runner::Work::Pause& pause : work.pauses) {
     if (!pause.snapshot.pages.empty())
       tree_.insert(sequence.keys(pause.position), sequence.memory->pages(), pause.snapshot);
@@ -548,6 +539,7 @@ bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
     finish(sequence, FinishReason::kLength);
     return false;
   }
+  if (sequence.answer.over_budget()) return close_thought(sequence);  // a budget of 0
   const TokenLimits limits = token_limits();
   const auto position = static_cast<uint64_t>(sequence.answer_tokens());
   std::vector<float> raw;
@@ -567,10 +559,12 @@ bool EngineCore::take_token(Sequence& sequence, std::span<float> logits) {
     return false;
   }
   if (!append(sequence, id, std::move(logprob))) return false;
-  if (sequence.answer.over_budget()) {
-    for (int32_t forced : parts_.conventions.markup.close_think) {
-      if (!append(sequence, forced, std::nullopt)) return false;
-    }
+  return !sequence.answer.over_budget() || close_thought(sequence);
+}
+
+bool EngineCore::close_thought(Sequence& sequence) {
+  for (int32_t id : parts_.conventions.markup.close_think) {
+    if (!append(sequence, id, std::nullopt)) return false;
   }
   return true;
 }
@@ -586,6 +580,10 @@ bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogpr
   for (Event& event : events) sequence.channel->push(std::move(event));
   if (sequence.answer.stopped_by()) {
     finish(sequence, FinishReason::kStopString);
+    return false;
+  }
+  if (sequence.answer.has_all_calls()) {
+    finish(sequence, FinishReason::kStop);
     return false;
   }
   if (sequence.answer_tokens() >= sequence.prompt.max_new_tokens) {

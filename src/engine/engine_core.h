@@ -54,7 +54,6 @@ class EngineCore {
   EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool);
 
   void drop_cancelled();
-  void encode_media(std::vector<Runner::Work>& work);
   void admit();
   void start(Sequence& sequence);
   std::unique_ptr<cache::SequenceMemory> new_memory();
@@ -72,6 +71,7 @@ class EngineCore {
   std::vector<int64_t> stops_within(const Sequence& sequence, int64_t begin, int64_t end) const;
   void plan_pauses(Runner::Work& work);
   void plan_drafts(std::vector<Runner::Work>& work);
+  static void push_progress(const Sequence& sequence, int64_t done);
   void after_share(const Runner::Work& work);
   void pool_rows(Sequence& sequence, tensor::ConstMatrixView rows);
   // False: the request ended with an error.
@@ -85,6 +85,7 @@ class EngineCore {
   // One more token. False: the answer is over (finished).
   bool take_token(Sequence& sequence, std::span<float> logits);
   bool append(Sequence& sequence, int32_t id, std::optional<TokenLogprob> logprob);
+  bool close_thought(Sequence& sequence);  // as append()
   void finish(Sequence& sequence, FinishReason reason);
   void fail(Sequence& sequence, const std::string& reason);
   void remember_turn(const Sequence& sequence);

@@ -48,21 +48,15 @@ tl::unexpected<Error> too_long(int64_t tokens, const PrepareContext& context) {
       tokens, context.context, context.context, context.config.text.max_context);
 }
 
-// The rows of a picture, if they are known and as many as its grid says.
-std::shared_ptr<const VisionRows> known_rows(const PrepareContext& context,
-                                             const MediaFacts& facts) {
-  auto rows = context.vision.rows(facts.content);
-  const int merge = context.config.vision->merge_size;
-  const int64_t wanted = facts.grid.patches() / merge / merge * context.config.text.hidden_size;
-  return rows && static_cast<int64_t>(rows->size()) == wanted ? rows : nullptr;
-}
-
 Result<PreparedMedia> prepare_media(const PrepareContext& context, const ContentPart& part) {
   const text::MediaBytes& source = *part.media;
   const auto key = hash_of(source, part.kind);
   PreparedMedia prepared;
   prepared.facts = context.vision.facts(key);
-  if (prepared.facts) prepared.rows = known_rows(context, *prepared.facts);
+  const auto known_rows = [&] {
+    return context.vision.rows(prepared.facts->content, prepared.facts->values(context.config));
+  };
+  if (prepared.facts) prepared.rows = known_rows();
   if (!prepared.rows) {
     const media::MediaFile file{source.name, source.bytes, source.frames, source.frames_per_second,
                                 source.frame_names};
@@ -79,7 +73,7 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
     prepared.facts = std::make_shared<const MediaFacts>(
         MediaFacts{patched->content_hash, patched->grid, patched->slice_seconds});
     context.vision.keep_facts(key, *prepared.facts);
-    prepared.rows = known_rows(context, *prepared.facts);  // the same pixels in another file
+    prepared.rows = known_rows();  // the same pixels in another file
     if (!prepared.rows)
       prepared.patches = std::make_shared<const media::PatchedMedia>(std::move(*patched));
   }
@@ -320,7 +314,8 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
   prepared.answer = {.parse = request.parse_output,
                      .tools = request.tools,
                      .stop = request.stop,
-                     .thinking_budget = request.thinking_budget};
+                     .thinking_budget = request.thinking_budget,
+                     .max_tool_calls = request.max_tool_calls};
   TRY(prepared.sampling,
       resolve_sampling(request.sampling, context.conventions.sampling, vocabulary));
   if (!request.sampling.seed) prepared.sampling.seed = draw_seed();

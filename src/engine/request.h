@@ -63,6 +63,7 @@ struct GenerationRequest {
   int draft_tokens = -1;               // fewer drafts than the engine's; −1: as it has them
   int logprobs = -1;         // ≥ 0: log-probability of each token and of this many alternatives
   bool parse_output = true;  // reasoning, content and tool calls apart; false: all is content
+  int max_tool_calls = -1;   // the answer ends after so many; −1: with as many as it makes
   std::string cache_key;     // free text for logs
 };
 
@@ -87,7 +88,9 @@ struct Timings {  // seconds
 
 struct Event {
   enum class Kind {
-    kPromptProgress,  // done, total: prompt tokens computed so far; usage: prompt and reused tokens
+    kPromptProgress,  // done, total: prompt tokens computed so far, 0 when the request was found
+                      // good and waits; usage: prompt tokens, from the first computed on reused
+                      // ones
     kReasoning,
     kContent,  // text
     kToolCallBegin,

@@ -84,49 +84,60 @@ void Runner::add_tokens(const Work& work) {
   vision_rows_.add_text(drafts);
 }
 
-std::optional<double> Runner::encode_media(const Work& work) {
-  Sequence& sequence = *work.sequence;
-  const int64_t begin = sequence.memory->length(), end = begin + work.count;
-  const auto started = Clock::now();
-  bool encoded = false;
+bool Runner::encode_media(Sequence& sequence, int64_t count, std::chrono::milliseconds time) {
+  const int64_t begin = sequence.memory->length(), end = begin + count;
+  const auto deadline = Clock::now() + time;
+  bool has_begun = false;
   for (PreparedMedia& media : sequence.prompt.media) {
     const bool touched = std::any_of(media.slices.begin(), media.slices.end(), [&](int64_t first) {
       return first < end && first + media.rows_per_slice > begin;
     });
     if (!touched || media.rows) continue;
-    const auto values = static_cast<size_t>(media.facts->grid.t * media.rows_per_slice) * hidden_;
-    media.rows = vision_.rows(media.facts->content);  // another request may have been first
-    if (media.rows && media.rows->size() != values) media.rows = nullptr;  // of a foreign file
+    media.rows = vision_.rows(media.facts->content,
+                              media.facts->values(model_.config()));  // another was first
     if (!media.rows) {
-      CHECK(media.patches);
-      const media::Grid& grid = media.patches->grid;
-      const int64_t patches = grid.patches(), columns = model_.config().vision->patch_values();
-      if (patches > vision_patches_) {
-        vision_patches_ = patches;
-        vision_workspace_.reset();
-        vision_workspace_ = model_.make_workspace({.max_tokens = 1,
-                                                   .max_logit_rows = 1,
-                                                   .max_context = 1,
-                                                   .max_patches = patches,
-                                                   .max_segment = patches});
-      }
-      auto rows = std::make_shared<VisionRows>(values);
-      const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
+      if (time.count() < 0 || (has_begun && Clock::now() >= deadline)) return false;
+      has_begun = true;
+      if (!encoding_ || encoding_->facts->content != media.facts->content) start_encoding(media);
       pool_.use(settings_.threads.vision);
-      const bool done = model_.encode_vision(
-          {media.patches->pixel_values.data(), patches, columns}, grids, *vision_workspace_,
-          {rows->data(), grid.t * media.rows_per_slice, static_cast<int64_t>(hidden_),
-           static_cast<int64_t>(hidden_)},
-          nullptr, &sequence.channel->cancel_flag());
-      if (!done) return std::nullopt;
-      vision_.keep_rows(media.facts->content, rows);
-      media.rows = std::move(rows);
-      encoded = true;
+      const auto started = Clock::now();
+      bool more = encoding_->pass->next();
+      while (more && Clock::now() < deadline && !sequence.channel->cancelled())
+        more = encoding_->pass->next();
+      sequence.timings.vision += seconds_since(started);
+      if (more) return false;
+      media.rows = encoding_->rows;
+      vision_.keep_rows(media.facts->content, media.rows);
+      encoding_.reset();
       ++sequence.usage.pictures_encoded;
     }
     media.patches.reset();
   }
-  return encoded ? seconds_since(started) : 0;
+  return true;
+}
+
+void Runner::start_encoding(const PreparedMedia& media) {
+  CHECK(media.patches);
+  encoding_.reset();
+  const media::Grid& grid = media.patches->grid;
+  const int64_t patches = grid.patches(), columns = model_.config().vision->patch_values();
+  if (patches > vision_patches_) {
+    vision_patches_ = patches;
+    vision_workspace_.reset();
+    vision_workspace_ = model_.make_workspace({.max_tokens = 1,
+                                               .max_logit_rows = 1,
+                                               .max_context = 1,
+                                               .max_patches = patches,
+                                               .max_segment = patches});
+  }
+  auto rows = std::make_shared<VisionRows>(media.facts->values(model_.config()));
+  const auto width = static_cast<int64_t>(hidden_);
+  const tensor::MatrixView merged(rows->data(), static_cast<int64_t>(rows->size()) / width, width,
+                                  width);
+  const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
+  auto pass = model_.start_vision({media.patches->pixel_values.data(), patches, columns}, grids,
+                                  *vision_workspace_, merged);
+  encoding_ = {media.facts, media.patches, std::move(rows), std::move(pass)};
 }
 
 }  // namespace godwit::engine

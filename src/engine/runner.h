@@ -45,12 +45,22 @@ class Runner {
 
   model::Workspace& workspace() { return *workspace_; }
 
-  // Rows of the vision tower for all media that a share touches. Returns the seconds it took, or
-  // nothing if the request was cancelled meanwhile.
-  std::optional<double> encode_media(const Work& work);
+  // Sees to the rows of the vision tower for all media among the next `count` tokens. True: they
+  // are there. False: the time was over (negative: there was none), or the request is cancelled;
+  // what was done of a picture is kept for the next call.
+  bool encode_media(Sequence& sequence, int64_t count, std::chrono::milliseconds time);
+  void forget_encoding() { encoding_.reset(); }  // nobody waits for it
 
  private:
+  // A picture or clip in the vision tower.
+  struct Encoding {
+    std::shared_ptr<const MediaFacts> facts;
+    std::shared_ptr<const media::PatchedMedia> patches;
+    std::shared_ptr<VisionRows> rows;
+    std::unique_ptr<model::VisionPass> pass;
+  };
   void add_tokens(const Work& work);
+  void start_encoding(const PreparedMedia& media);
 
   const model::Model& model_;
   ComputePool& pool_;
@@ -58,7 +68,8 @@ class Runner {
   VisionStore& vision_;
   const size_t vocabulary_, hidden_;
   std::unique_ptr<model::Workspace> workspace_, vision_workspace_;
-  int64_t vision_patches_ = 0;                // what the second is made for
+  int64_t vision_patches_ = 0;  // what the second is made for
+  std::optional<Encoding> encoding_;
   tensor::AlignedBuffer<float> logits_;       // [max_logit_rows, vocabulary]
   tensor::AlignedBuffer<float> hidden_rows_;  // [max_tokens, hidden]; empty until it is asked for
   std::vector<int32_t> ids_, logit_rows_;

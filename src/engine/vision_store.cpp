@@ -9,6 +9,11 @@ namespace godwit::engine {
 
 constexpr size_t kMaxFacts = 65536;  // a few hundred bytes each
 
+size_t MediaFacts::values(const model::ModelConfig& config) const {
+  const int merge = config.vision->merge_size;
+  return static_cast<size_t>(grid.patches() / merge / merge) * config.text.hidden_size;
+}
+
 std::shared_ptr<const MediaFacts> VisionStore::facts(const media::ContentHash& bytes) const {
   const std::lock_guard lock(mutex_);
   const auto found = facts_.find(bytes);
@@ -30,20 +35,21 @@ void VisionStore::use_disk(cache::DiskStore* store) {
                   });
 }
 
-std::shared_ptr<const VisionRows> VisionStore::rows(const media::ContentHash& content) {
+std::shared_ptr<const VisionRows> VisionStore::rows(const media::ContentHash& content,
+                                                    size_t values) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = rows_.find(content); found != rows_.end()) {
       order_.splice(order_.begin(), order_, found->second);
-      return found->second->rows;
+      return found->second->rows->size() == values ? found->second->rows : nullptr;
     }
   }
   const cache::Hash128 key{content.low, content.high};
   if (!store_ || !store_->find(cache::RecordKind::kVision, key)) return nullptr;
   const auto body = store_->read_body(cache::RecordKind::kVision, key);
-  if (!body) return nullptr;
-  auto rows = std::make_shared<VisionRows>(body->size() / sizeof(float));
-  std::memcpy(rows->data(), body->data(), rows->size() * sizeof(float));
+  if (!body || body->size() != values * sizeof(float)) return nullptr;
+  auto rows = std::make_shared<VisionRows>(values);
+  std::memcpy(rows->data(), body->data(), body->size());
   store_->used(cache::RecordKind::kVision, key);
   const std::lock_guard lock(mutex_);
   add(content, rows);

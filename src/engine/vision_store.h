@@ -16,6 +16,7 @@
 
 #include "cache/disk_store.h"
 #include "media/patches.h"
+#include "model/config.h"
 
 namespace godwit::engine {
 
@@ -23,6 +24,8 @@ struct MediaFacts {
   media::ContentHash content;
   media::Grid grid;
   std::vector<double> slice_seconds;  // of a clip
+  // Of its rows.
+  size_t values(const model::ModelConfig& config) const;
 };
 
 using VisionRows = std::vector<float>;  // [rows, hidden]
@@ -37,7 +40,8 @@ class VisionStore {
 
   std::shared_ptr<const MediaFacts> facts(const media::ContentHash& bytes) const;
   void keep_facts(const media::ContentHash& bytes, MediaFacts facts);
-  std::shared_ptr<const VisionRows> rows(const media::ContentHash& content);
+  // Null: unknown, or not of so many values (a foreign file).
+  std::shared_ptr<const VisionRows> rows(const media::ContentHash& content, size_t values);
   void keep_rows(const media::ContentHash& content, std::shared_ptr<const VisionRows> rows);
   size_t bytes() const;
 

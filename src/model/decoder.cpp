@@ -139,17 +139,19 @@ void LoadedModel::embed(const Batch& batch, MatrixView out) const {
   }
 }
 
-bool LoadedModel::encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                                Workspace& workspace, MatrixView merged, Observer* observer,
-                                const std::atomic<bool>* stop) const {
-  CHECK(has_vision() && pixel_values.columns == config_.vision->patch_values());
-  int64_t longest = 0;
-  for (const VisionGrid& grid : grids) longest = std::max(longest, int64_t{grid.h} * grid.w);
-  Arena arena = workspace.arena();
-  const VisionScratch scratch(arena, context_, *config_.vision, pixel_values.rows, longest);
-  CHECK(merged.rows == scratch.merger.rows && merged.columns == config_.text.hidden_size);
-  return model::encode_vision(context_, *config_.vision, *vision_, pixel_values, grids, scratch,
-                              merged, observer, stop);
+void LoadedModel::encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
+                                Workspace& workspace, MatrixView merged, Observer* observer) const {
+  VisionEncoder encoder(context_, *config_.vision, *vision_, pixel_values, grids, workspace.arena(),
+                        merged, observer);
+  while (encoder.next()) continue;
+}
+
+std::unique_ptr<VisionPass> LoadedModel::start_vision(ConstMatrixView pixel_values,
+                                                      std::span<const VisionGrid> grids,
+                                                      Workspace& workspace,
+                                                      MatrixView merged) const {
+  return std::make_unique<VisionEncoder>(context_, *config_.vision, *vision_, pixel_values, grids,
+                                         workspace.arena(), merged, nullptr);
 }
 
 }  // namespace godwit::model

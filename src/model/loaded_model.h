@@ -46,9 +46,11 @@ class LoadedModel final : public Model {
              const BatchOutput& output, Observer* observer) const override;
   void replay(const float* factors, int64_t positions, const float* from,
               float* state) const override;
-  bool encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                     Workspace& workspace, MatrixView merged, Observer* observer,
-                     const std::atomic<bool>* stop) const override;
+  void encode_vision(ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
+                     Workspace& workspace, MatrixView merged, Observer* observer) const override;
+  std::unique_ptr<VisionPass> start_vision(ConstMatrixView pixel_values,
+                                           std::span<const VisionGrid> grids, Workspace& workspace,
+                                           MatrixView merged) const override;
 
  private:
   Step begin(const Batch& batch, const WorkspaceLimits& limits, Arena& arena,

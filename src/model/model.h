@@ -2,7 +2,6 @@
 // holds no sequence's memory, samples nothing, logs nothing; forward() allocates nothing.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -54,6 +53,14 @@ struct WorkspaceLimits {
 
 class Workspace;  // all scratch, sized once (workspace.h)
 
+// The vision tower at work on some pictures.
+class VisionPass {
+ public:
+  virtual ~VisionPass() = default;
+  // Does one more part (a block is one). False: that was the last, the rows are there.
+  virtual bool next() = 0;
+};
+
 class Model {
  public:
   // Every missing and mismatched tensor is told in one error; unknown ones in WeightPlan.note.
@@ -84,12 +91,16 @@ class Model {
                        Observer* observer = nullptr) const = 0;
 
   // pixel_values [N, 3·2·16·16] of pictures and clips one after the other, their grids (t, h, w in
-  // patches) → merged rows [N / merge², hidden]. A large picture takes seconds: `stop` is read
-  // between blocks; false: it was set, and there are no rows.
-  virtual bool encode_vision(tensor::ConstMatrixView pixel_values,
+  // patches) → merged rows [N / merge², hidden].
+  virtual void encode_vision(tensor::ConstMatrixView pixel_values,
                              std::span<const VisionGrid> grids, Workspace& workspace,
-                             tensor::MatrixView merged, Observer* observer = nullptr,
-                             const std::atomic<bool>* stop = nullptr) const = 0;
+                             tensor::MatrixView merged, Observer* observer = nullptr) const = 0;
+  // The same in parts: a large picture takes seconds. What is viewed, and the workspace, are the
+  // pass's until it is done or dropped.
+  virtual std::unique_ptr<VisionPass> start_vision(tensor::ConstMatrixView pixel_values,
+                                                   std::span<const VisionGrid> grids,
+                                                   Workspace& workspace,
+                                                   tensor::MatrixView merged) const = 0;
 
   // Drafting head: row i of the batch holds id t[i+1] and position of i; `hidden` [n, H] the
   // decoder's (or the head's own) output at i. BatchOutput.hidden receives what the next draft step

@@ -117,6 +117,12 @@ int64_t lay_out(const VisionConfig& config, const VisionWeights& weights,
   return segments;
 }
 
+int64_t longest_segment(std::span<const VisionGrid> grids) {
+  int64_t longest = 0;
+  for (const VisionGrid& grid : grids) longest = std::max(longest, int64_t{grid.h} * grid.w);
+  return longest;
+}
+
 void linear(const Context& context, const char* name, ConstMatrixView x, const LinearWeights& w,
             MatrixView out, std::span<std::byte> scratch) {
   const Product product[] = {{.weight = &w.weight, .out = out, .bias = w.bias.data()}};
@@ -173,32 +179,49 @@ VisionScratch::VisionScratch(Arena& arena, const Context& context, const VisionC
   }));
 }
 
-bool encode_vision(const Context& context, const VisionConfig& config, const VisionWeights& weights,
-                   ConstMatrixView pixel_values, std::span<const VisionGrid> grids,
-                   const VisionScratch& s, MatrixView merged, Observer* observer,
-                   const std::atomic<bool>* stop) {
-  const auto observe = [&](std::string_view name, ConstMatrixView view) {
-    if (observer) observer->observe(name, view);
-  };
-  const std::span<const int64_t> starts = s.starts.first(lay_out(config, weights, grids, s) + 1);
-  linear(context, "vision.patches", pixel_values, weights.patch_embed, s.x, s.matmul);
+VisionEncoder::VisionEncoder(const Context& context, const VisionConfig& config,
+                             const VisionWeights& weights, ConstMatrixView pixel_values,
+                             std::span<const VisionGrid> grids, Arena arena, MatrixView merged,
+                             Observer* observer)
+    : context_(context),
+      config_(config),
+      weights_(weights),
+      pixel_values_(pixel_values),
+      scratch_(arena, context, config, pixel_values.rows, longest_segment(grids)),
+      merged_(merged),
+      observer_(observer) {
+  CHECK(pixel_values.columns == config.patch_values());
+  CHECK(merged.rows == scratch_.merger.rows && merged.columns == config.out_hidden_size);
+  starts_ = scratch_.starts.first(lay_out(config, weights, grids, scratch_) + 1);
+}
+
+bool VisionEncoder::next() {
+  if (block_ == 0) embed();
+  run_block(context_, config_, weights_.blocks[block_], starts_, scratch_);
+  if (observer_) observe(fmt::format("vision.blocks.{}", block_), scratch_.x);
+  if (++block_ < weights_.blocks.size()) return true;
+  merge();
+  return false;
+}
+
+void VisionEncoder::embed() {
+  const VisionScratch& s = scratch_;
+  linear(context_, "vision.patches", pixel_values_, weights_.patch_embed, s.x, s.matmul);
   observe("vision.patch_embed", s.x);
   observe("vision.pos", s.mixed);
-  kernels::add(context, s.mixed, s.x);
-  for (size_t i = 0; i < weights.blocks.size(); ++i) {
-    if (stop && stop->load()) return false;
-    run_block(context, config, weights.blocks[i], starts, s);
-    if (observer) observe(fmt::format("vision.blocks.{}", i), s.x);
-  }
-  const LayerNormWeights& norm = weights.merger_norm;
-  kernels::layer_norm(context, s.x, norm.weight.data(), norm.bias.data(), kLayerNormEps, s.normed);
+  kernels::add(context_, s.mixed, s.x);
+}
+
+void VisionEncoder::merge() {
+  const VisionScratch& s = scratch_;
+  const LayerNormWeights& norm = weights_.merger_norm;
+  kernels::layer_norm(context_, s.x, norm.weight.data(), norm.bias.data(), kLayerNormEps, s.normed);
   // merge² consecutive rows are one block of the picture: the same memory read with longer rows.
   const ConstMatrixView blocks(s.normed.data, s.merger.rows, s.merger.columns);
-  linear(context, "vision.merger1", blocks, weights.merger_fc1, s.merger, s.matmul);
-  kernels::gelu_erf(context, s.merger);
-  linear(context, "vision.merger2", s.merger, weights.merger_fc2, merged, s.matmul);
-  observe("vision.merged", merged);
-  return true;
+  linear(context_, "vision.merger1", blocks, weights_.merger_fc1, s.merger, s.matmul);
+  kernels::gelu_erf(context_, s.merger);
+  linear(context_, "vision.merger2", s.merger, weights_.merger_fc2, merged_, s.matmul);
+  observe("vision.merged", merged_);
 }
 
 }  // namespace godwit::model

@@ -2,11 +2,11 @@
 // among the embeddings.
 #pragma once
 
-#include <atomic>
 #include <span>
 
 #include "kernels/context.h"
 #include "model/config.h"
+#include "model/model.h"
 #include "model/observer.h"
 #include "model/weights.h"
 #include "model/workspace.h"
@@ -27,10 +27,32 @@ struct VisionScratch {
 };
 
 // pixel_values [N, patch_values] in merge-block order, grids in patches → merged [N / merge²,
-// out_hidden_size]. False: `stop` was set on the way.
-bool encode_vision(const kernels::Context& context, const VisionConfig& config,
-                   const VisionWeights& weights, tensor::ConstMatrixView pixel_values,
-                   std::span<const VisionGrid> grids, const VisionScratch& scratch,
-                   tensor::MatrixView merged, Observer* observer, const std::atomic<bool>* stop);
+// out_hidden_size]. Everything given must outlive it.
+class VisionEncoder final : public VisionPass {
+ public:
+  VisionEncoder(const kernels::Context& context, const VisionConfig& config,
+                const VisionWeights& weights, tensor::ConstMatrixView pixel_values,
+                std::span<const VisionGrid> grids, Arena arena, tensor::MatrixView merged,
+                Observer* observer);
+  // A block; with the first the embedding before it, with the last the merger behind it.
+  bool next() override;
+
+ private:
+  void embed();
+  void merge();
+  void observe(std::string_view name, tensor::ConstMatrixView view) const {
+    if (observer_) observer_->observe(name, view);
+  }
+
+  const kernels::Context& context_;
+  const VisionConfig& config_;
+  const VisionWeights& weights_;
+  const tensor::ConstMatrixView pixel_values_;
+  const VisionScratch scratch_;
+  const tensor::MatrixView merged_;
+  Observer* const observer_;
+  std::span<const int64_t> starts_;
+  size_t block_ = 0;
+};
 
 }  // namespace godwit::model

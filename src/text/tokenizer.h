@@ -59,6 +59,7 @@ class StreamingDetokenizer {
  public:
   // Text that may be shown after these bytes; an unfinished character is held back.
   std::string push(std::string_view token_bytes);
+  bool holds_back() const { return !pending_.empty(); }
   // What is left at the end of the stream.
   std::string finish();
 

@@ -247,30 +247,21 @@ TEST(VisionInvariance, PicturesAndSlicesDoNotSeeEachOther) {
   EXPECT_EQ(alone, encode(r, joined(joined(a, b), c), {{1, 4, 6}, {1, 4, 4}, {2, 6, 4}}));
 }
 
-// Sets the flag once block 0 is done, and keeps the names that it saw.
-class Stopper : public Observer {
- public:
-  void observe(std::string_view name, tensor::ConstMatrixView) override {
-    seen.emplace_back(name);
-    if (name == "vision.blocks.0") stop = true;
-  }
-  std::vector<std::string> seen;
-  std::atomic<bool> stop{false};
-};
-
-TEST(Vision, StopsBetweenBlocks) {
+TEST(Vision, InPartsOrAtOnce) {
   Runner r("qwen35-tiny");
   const auto pixels = some_pixels(24, 9);
   const VisionGrid grid{1, 4, 6};
   const int64_t H = r.model->config().text.hidden_size;
   std::vector<float> merged(6 * H);
-  Stopper stopper;
-  EXPECT_FALSE(r.model->encode_vision({pixels.data(), 24, 1536}, {&grid, 1}, *r.workspace,
-                                      {merged.data(), 6, H, H}, &stopper, &stopper.stop));
-  EXPECT_EQ(stopper.seen.back(), "vision.blocks.0");
-  const std::atomic<bool> go_on{false};
-  EXPECT_TRUE(r.model->encode_vision({pixels.data(), 24, 1536}, {&grid, 1}, *r.workspace,
-                                     {merged.data(), 6, H, H}, nullptr, &go_on));
+  const auto start = [&] {
+    return r.model->start_vision({pixels.data(), 24, 1536}, {&grid, 1}, *r.workspace,
+                                 {merged.data(), 6, H, H});
+  };
+  start()->next();  // dropped unfinished
+  const auto pass = start();
+  int parts = 1;
+  while (pass->next()) ++parts;
+  EXPECT_EQ(parts, r.model->config().vision->depth);
   EXPECT_EQ(merged, encode(r, pixels, {grid}));
 }
 
