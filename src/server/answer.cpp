@@ -99,6 +99,7 @@ class AnswerStream final : public Stream {
       : pump_(std::move(pump)), format_(std::move(format)), first_(std::move(first)) {}
   void on_ready(std::function<void()> notify) override { pump_->on_ready(notify); }
   void cancel() override { pump_->cancel(); }
+  std::string keep_alive() override { return format_->keep_alive(); }
   StreamStep pull() override {
     StreamStep step;
     if (first_) {

@@ -39,6 +39,8 @@ class AnswerFormat {
   virtual std::string begin() { return {}; }
   virtual std::string event(int choice, const engine::Event& event) = 0;
   virtual std::string end() { return {}; }  // after the last kDone
+  // While a long prompt is read, or others are served first. (A comment of server-sent events.)
+  virtual std::string keep_alive() { return ": the answer is on its way\n\n"; }
   virtual std::string error(int status, const std::string& message) = 0;
 
   // The whole answer.

@@ -234,13 +234,17 @@ Status read_messages_tools(Fields& fields, std::vector<Json>& tools) {
   return {};
 }
 
-Status read_choice(Fields& fields, std::vector<Json>& tools) {
+Status read_choice(Fields& fields, engine::GenerationRequest& request) {
   TRY(auto choice, fields.find_object("tool_choice"));
   if (!choice) return {};
   TRY(const std::string type, choice->require_string("type"));
   const Json word = value(type == "any" ? "required" : type);
   const Json named = Json::object();
-  return apply_tool_choice(type == "tool" ? &named : &word, "tool_choice.type", tools);
+  TRY_STATUS(apply_tool_choice(type == "tool" ? &named : &word, "tool_choice.type", request));
+  bool one_call = false;
+  TRY_STATUS(choice->read("disable_parallel_tool_use", one_call));
+  if (one_call) request.max_tool_calls = 1;
+  return {};
 }
 
 // Off unless asked for. Adaptive thinking takes its budget from output_config.effort.
@@ -275,7 +279,7 @@ Result<MessagesCall> read_call(const Api& api, std::string_view body) {
   TRY_STATUS(read_system(fields, request.messages));
   TRY_STATUS(read_all_messages(fields, api.media, request.messages));
   TRY_STATUS(read_messages_tools(fields, request.tools));
-  TRY_STATUS(read_choice(fields, request.tools));
+  TRY_STATUS(read_choice(fields, request));
   TRY_STATUS(read_messages_thinking(fields, request));
   TRY_STATUS(continue_last_message(request));
   TRY_STATUS(read_sampling(fields, request.sampling));
@@ -318,6 +322,8 @@ class MessagesFormat final : public AnswerFormat {
   explicit MessagesFormat(std::string model) : model_(std::move(model)), id_(new_id("msg_")) {}
 
   std::string event(int, const Event& event) override {
+    // What is reused is known with the first tokens that were computed.
+    if (event.kind == Event::Kind::kPromptProgress && event.done == 0) return {};
     if (!std::exchange(started_, true)) start_message(event.usage);
     switch (event.kind) {
       case Event::Kind::kPromptProgress:
@@ -348,6 +354,12 @@ class MessagesFormat final : public AnswerFormat {
       default:
         break;
     }
+    return std::exchange(out_, {});
+  }
+
+  std::string keep_alive() override {
+    if (!started_) return AnswerFormat::keep_alive();  // no event comes before message_start
+    emit("ping", {});
     return std::exchange(out_, {});
   }
 

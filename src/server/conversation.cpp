@@ -225,14 +225,15 @@ Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path)
   return read;
 }
 
-Status apply_tool_choice(const Json* choice, const std::string& path, std::vector<Json>& tools) {
+Status apply_tool_choice(const Json* choice, const std::string& path,
+                         engine::GenerationRequest& request) {
   if (!choice) return {};
   const std::string_view word = choice->is_string()
                                     ? std::string_view(choice->as_string())
                                     : std::string_view(choice->is_object() ? "named" : "");
   if (word == "auto") return {};
   if (word == "none") {
-    tools.clear();
+    request.tools.clear();
     return {};
   }
   if (word == "required" || word == "named")
@@ -241,6 +242,13 @@ Status apply_tool_choice(const Json* choice, const std::string& path, std::vecto
   return bad_input(
       "{}: expected auto, none, required or object, found {}", path,
       choice->is_string() ? in_quotes(choice->as_string()) : std::string(kind_name(*choice)));
+}
+
+Status read_parallel_calls(Fields& fields, engine::GenerationRequest& request) {
+  bool parallel = true;
+  TRY_STATUS(fields.read("parallel_tool_calls", parallel));
+  if (!parallel) request.max_tool_calls = 1;
+  return {};
 }
 
 Result<Json> read_flat_function(Fields& tool, std::string_view schema_key) {

@@ -48,6 +48,9 @@ class Stream {
   // I/O thread; never waits. Empty bytes and not done: nothing now. Called again only when the
   // bytes before were written, so a slow client slows nothing but its own stream.
   virtual StreamStep pull() = 0;
+  // What is sent where nothing else was for a while, so that no client or proxy takes the stream
+  // for dead; empty: nothing. Between two pulls.
+  virtual std::string keep_alive() { return {}; }
   // The client left, or the server drains: stop the work. No pull follows.
   virtual void cancel() = 0;
 };

@@ -243,6 +243,8 @@ class OllamaFormat final : public AnswerFormat {
     }
   }
 
+  std::string keep_alive() override { return line(said({}, {}, {})); }
+
   std::string error(int status, const std::string& message) override {
     return error_body(Dialect::kOllama, status, message) + "\n";
   }

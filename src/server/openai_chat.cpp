@@ -59,7 +59,8 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
     TRY(request.tools, read_tools(*tools, "tools"));
   }
   if (fields.find("functions")) return bad_input("functions: expected the newer field tools");
-  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request.tools));
+  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request));
+  TRY_STATUS(read_parallel_calls(fields, request));
   TRY_STATUS(check_response_format(fields.find("response_format"), "response_format"));
   TRY_STATUS(read_sampling(fields, request.sampling));
   TRY_STATUS(read_thinking(fields, request));
@@ -76,8 +77,8 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
     request.template_options.add_generation_prompt = true;
   }
   TRY_STATUS(refuse_constraints(fields));
-  TRY_STATUS(fields.ignore({"user", "metadata", "store", "service_tier", "parallel_tool_calls",
-                            "safety_identifier", "add_special_tokens", "prompt_cache_retention"}));
+  TRY_STATUS(fields.ignore({"user", "metadata", "store", "service_tier", "safety_identifier",
+                            "add_special_tokens", "prompt_cache_retention"}));
   fields.note_unknown("/v1/chat/completions");
   return call;
 }

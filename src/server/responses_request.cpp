@@ -284,7 +284,8 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(read_input(fields, api.media, call));
   TRY_STATUS(join_messages(fields, store, call));
   TRY_STATUS(read_responses_tools(fields, call.request.tools));
-  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", call.request.tools));
+  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", call.request));
+  TRY_STATUS(read_parallel_calls(fields, call.request));
   TRY_STATUS(read_sampling(fields, call.request.sampling));
   TRY_STATUS(read_reasoning_options(fields, call));
   TRY_STATUS(read_logprobs(fields, call));
@@ -292,9 +293,9 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(fields.read("stream", call.stream));
   TRY_STATUS(fields.read("store", call.store));
   TRY_STATUS(fields.read("prompt_cache_key", call.request.cache_key));
-  TRY_STATUS(fields.ignore({"user", "metadata", "service_tier", "parallel_tool_calls", "truncation",
-                            "safety_identifier", "max_tool_calls", "stream_options",
-                            "client_metadata", "prompt_cache_retention"}));
+  TRY_STATUS(fields.ignore({"user", "metadata", "service_tier", "truncation", "safety_identifier",
+                            "max_tool_calls", "stream_options", "client_metadata",
+                            "prompt_cache_retention"}));
   fields.note_unknown(kRoute);
   call.echo = echo_of(json);
   return call;

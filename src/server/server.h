@@ -37,6 +37,7 @@ struct ServerOptions {
   // body_timeout grows by a second for every 64 KB that arrived.
   std::chrono::milliseconds header_timeout{15000}, body_timeout{30000}, write_timeout{60000},
       idle_timeout{120000}, drain_timeout{30000};
+  std::chrono::milliseconds keep_alive_interval{10000};  // of a stream that has nothing to send
   int workers = 4;  // more than run at once: one may be loading a model
   std::function<void(const RequestReport&)> on_request;  // I/O thread
 };

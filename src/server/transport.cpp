@@ -491,8 +491,13 @@ class Session : public std::enable_shared_from_this<Session> {
         head_of(reply, keep && chunked, chunked ? "transfer-encoding: chunked" : "");
     Stream& stream = *reply.stream;
     stream.on_ready(bell());
-    for (;;) {
+    const auto interval = core_.options.keep_alive_interval;
+    for (auto quiet_until = Clock::now() + interval;;) {
       StreamStep step = stream.pull();
+      if (step.bytes.empty() && !step.done && Clock::now() >= quiet_until) {
+        step.bytes = stream.keep_alive();
+        quiet_until = Clock::now() + interval;
+      }
       if (!step.bytes.empty())
         bytes +=
             chunked ? fmt::format("{:x}\r\n{}\r\n", step.bytes.size(), step.bytes) : step.bytes;
@@ -504,6 +509,7 @@ class Session : public std::enable_shared_from_this<Session> {
           status_ = 499;
           co_return false;
         }
+        quiet_until = Clock::now() + interval;
         if (!step.done) continue;
       }
       if (step.done) co_return true;
@@ -513,7 +519,7 @@ class Session : public std::enable_shared_from_this<Session> {
         co_return false;
       }
       start_read();
-      co_await wait();
+      co_await wait(quiet_until);
     }
   }
 

@@ -38,6 +38,9 @@ test('with several models, an unknown name is 404, and a missing model is told a
   const refused = start('--also', 'bad=/nonexistent');
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /\/nonexistent/);
+  const empty = mkdtempSync(join(tmpdir(), 'godwit-empty-'));
+  after(() => rmSync(empty, { recursive: true, force: true }));
+  assert.equal(start('--also', `bad=${empty}`).status, 2);
 });
 
 test('a budget that one conversation does not fit is told at the start, with both numbers', () => {

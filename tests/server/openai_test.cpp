@@ -182,6 +182,9 @@ TEST_F(OpenAi, ToolCallsWhole) {
   EXPECT_EQ(message["tool_calls"][1]["function"]["name"], "f1");
   EXPECT_NE(message["tool_calls"][0]["id"], message["tool_calls"][1]["id"]);
   EXPECT_EQ(last().tools.size(), 1u);
+  EXPECT_EQ(last().max_tool_calls, -1);
+  chat({{"tools", {tool}}, {"parallel_tool_calls", false}});
+  EXPECT_EQ(last().max_tool_calls, 1);
   // "none" takes the tools away; the order of a tool's keys stays.
   chat({{"tools", {tool}}, {"tool_choice", "none"}});
   EXPECT_TRUE(last().tools.empty());
@@ -468,6 +471,52 @@ TEST_F(OpenAi, OwnRoutes) {
 }
 
 // 1,000 streams that wait cost little memory and no threads.
+// A prompt that is read for minutes: every dialect's stream begins when the request is found good,
+// and shows its clients that somebody works.
+TEST_F(OpenAi, StreamsOfEveryDialectSayThatTheyLive) {
+  ServerOptions options;
+  options.keep_alive_interval = std::chrono::milliseconds(20);
+  const RunningServer server(options, all_routes(api_));
+  const struct {
+    const char *path, *input, *before, *after;  // before and after the first tokens were computed
+  } dialects[] = {
+      {"/v1/chat/completions", R"("messages":[{"role":"user","content":"Hi"}])",
+       ": the answer is on its way\n\n", ": the answer is on its way\n\n"},
+      {"/v1/completions", R"("prompt":"Hi")", ": the answer is on its way\n\n",
+       ": the answer is on its way\n\n"},
+      {"/v1/responses", R"("input":"Hi")", ": the answer is on its way\n\n",
+       ": the answer is on its way\n\n"},
+      {"/v1/messages", R"("max_tokens":9,"messages":[{"role":"user","content":"Hi"}])",
+       ": the answer is on its way\n\n", "event: ping\n"},
+      {"/api/chat", R"("messages":[{"role":"user","content":"Hi"}])",
+       R"("content":""},"done":false})", R"("content":""},"done":false})"},
+      {"/api/generate", R"("prompt":"Hi")", R"("response":"","done":false})",
+       R"("response":"","done":false})"},
+  };
+  for (const auto& dialect : dialects) {
+    models_.engine->say(
+        [](FakeGeneration& g, const engine::GenerationRequest&) { g.progress(0, 12); });
+    Client client(server.port());
+    const std::string body = fmt::format(R"({{"model":"fake","stream":true,{}}})", dialect.input);
+    client.send(fmt::format("POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{}",
+                            dialect.path, body.size(), body));
+    ASSERT_TRUE(client.wait_for(dialect.before)) << dialect.path;
+    const auto generation = models_.engine->generations().back();
+    generation->progress(6, 12);
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    generation->text(Kind::kContent, "Hello");
+    generation->done();
+    const Reply reply = client.read();
+    EXPECT_TRUE(reply.complete);
+    EXPECT_EQ(reply.status, 200);
+    const size_t last = reply.body.rfind(dialect.after, reply.body.find("Hello"));
+    EXPECT_NE(last, std::string::npos) << dialect.path << "\n" << reply.body;
+    if (std::string(dialect.path) == "/v1/messages") {
+      EXPECT_LT(reply.body.find("message_start"), reply.body.find("event: ping"));
+    }
+  }
+}
+
 TEST_F(OpenAi, AThousandIdleStreams) {
   const auto resident_kb = [] {
     std::ifstream status("/proc/self/statm");

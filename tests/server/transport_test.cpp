@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/server/server_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::server {
 namespace {
@@ -43,6 +44,7 @@ class TapStream final : public Stream {
     ++tap_->pulls;
     return {std::exchange(tap_->bytes, {}), tap_->done};
   }
+  std::string keep_alive() override { return ": still here\n\n"; }
   void cancel() override { tap_->cancelled = true; }
 
  private:
@@ -325,6 +327,24 @@ TEST_F(Transport, StreamsAsItComes) {
   EXPECT_EQ(client.ask("GET", "/hello").status, 200);  // the connection goes on
 }
 
+TEST_F(Transport, AStreamWithNothingToSaySaysThatItLives) {
+  ServerOptions options;
+  options.keep_alive_interval = std::chrono::milliseconds(20);
+  serve(options);
+  Client client(server_->port());
+  client.send("POST /stream HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+  ASSERT_TRUE(client.wait_for(": still here\n\n"));
+  tap_->give("data: 1\n\n");
+  ASSERT_TRUE(client.wait_for("data: 1\n\n"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  tap_->give("data: 2\n\n", true);
+  const Reply reply = client.read();
+  EXPECT_TRUE(reply.complete);
+  const size_t first = reply.body.find("data: 1\n\n");
+  EXPECT_EQ(reply.body.substr(first, 23), "data: 1\n\n: still here\n\n");
+  EXPECT_TRUE(reply.body.ends_with("data: 2\n\n"));
+}
+
 TEST_F(Transport, AClientThatLeavesCancels) {
   serve();
   for (const char* path : {"/stream", "/wait"}) {
@@ -461,7 +481,8 @@ TEST_F(Transport, TooManyConnections) {
 }
 
 TEST_F(Transport, UnixSocket) {
-  const std::string path = testing::TempDir() + "godwit_test.sock";
+  const TemporaryFolder folder;
+  const std::string path = folder / "socket";
   ServerOptions options;
   options.unix_socket = path;
   serve(options);
