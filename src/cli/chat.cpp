@@ -217,6 +217,12 @@ class Chat {
     }
     last_ = shown->done;
     if (shown->done.finish == engine::FinishReason::kCancelled) say("stopped");
+    if (shown->done.finish == engine::FinishReason::kLength) {
+      const auto& usage = shown->done.usage;
+      const bool is_full = usage.prompt_tokens + usage.completion_tokens >= engine_.info().context;
+      say(fmt::format("the answer was cut at {} tokens{}", usage.completion_tokens,
+                      is_full ? ": the context is full (/undo or /clear makes room)" : ""));
+    }
     if (!shown->message.content.empty() || !shown->message.tool_calls.empty() ||
         shown->message.reasoning_content) {
       request_.messages.push_back(std::move(shown->message));

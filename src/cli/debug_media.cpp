@@ -15,8 +15,14 @@ enum class MediaKind { kPicture, kClip };
 
 // The model's limits, or those given.
 Result<media::PixelLimits> pixel_limits(const DebugMediaOptions& options, MediaKind kind) {
+  const auto checked = [](media::PixelLimits limits) -> Result<media::PixelLimits> {
+    if (limits.min_pixels > limits.max_pixels)
+      return bad_input("--min-pixels: expected at most the largest area {}, found {}",
+                       limits.max_pixels, limits.min_pixels);
+    return limits;
+  };
   if (options.min_pixels && options.max_pixels)
-    return media::PixelLimits{*options.min_pixels, *options.max_pixels};
+    return checked({*options.min_pixels, *options.max_pixels});
   std::string model = options.model;
   if (model.empty()) {
     TRY(model, demonstration_model());
@@ -28,7 +34,7 @@ Result<media::PixelLimits> pixel_limits(const DebugMediaOptions& options, MediaK
   auto limits = kind == MediaKind::kPicture ? conventions.picture_limits : conventions.video_limits;
   limits.min_pixels = options.min_pixels.value_or(limits.min_pixels);
   limits.max_pixels = options.max_pixels.value_or(limits.max_pixels);
-  return limits;
+  return checked(limits);
 }
 
 template <class T>

@@ -98,7 +98,8 @@ void add_answer_flags(CLI::App& app, AnswerOptions& o) {
   app.add_option("--system", o.system, "system message");
   app.add_option("--tools", o.tools_file, "JSON file with a list of functions that may be called")
       ->check(kNamed);
-  app.add_option("--schema", o.schema_file, "JSON schema that the answer must satisfy");
+  app.add_option("--schema", o.schema_file,
+                 "JSON schema that the answer must satisfy (not supported yet)");
   app.add_option("--think", o.think,
                  "think first: on, off or auto (as the model's template has it)")
       ->check(CLI::IsMember({"on", "off", "auto"}));
@@ -442,7 +443,7 @@ class Program {
               debug_render_command)
         ->add_option("--template", text_.template_name,
                      "qwen3.5, qwen3.5-small, qwen3.6 or qwen3.8, instead of the model's");
-    text_verb("parse", "generated texts, one a line, to messages",
+    text_verb("parse", "generated texts (or ids, with -m), one a line, to messages",
               "  echo '{\"text\": \"So.</think>Yes.\", \"thinking\": true}' | godwit debug parse",
               debug_parse_command)
         ->add_flag("--pieces", text_.pieces, "feed one byte at a time");

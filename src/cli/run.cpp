@@ -55,7 +55,8 @@ Result<int> run(const RunOptions& options) {
                                                                   : ThinkingDisplay::kHidden));
   if (options.model.verbose || engine->info().memory.on_disk > 0)
     print_err("godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
-  if (answer.done.finish == engine::FinishReason::kLength && stderr_is_terminal())
+  const bool is_empty = answer.message.content.empty() && answer.message.tool_calls.empty();
+  if (answer.done.finish == engine::FinishReason::kLength && (is_empty || stderr_is_terminal()))
     print_err("godwit: the answer was cut at {} tokens\n", answer.done.usage.completion_tokens);
   return answer.done.finish == engine::FinishReason::kCancelled ? kInterrupted : kDone;
 }

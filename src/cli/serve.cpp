@@ -31,17 +31,17 @@ std::string name_of(const std::string& path) {
   return last.extension() == ".gguf" ? last.stem().string() : last.string();
 }
 
-// Drafts are for those models of a set that have a drafting head; what else is wrong is said when
-// the model is loaded.
-void draft_if_it_can(const std::string& name, engine::EngineOptions& options) {
+// What its headers tell of a further model; drafts are for those that have a drafting head.
+Status check_model(const std::string& name, engine::EngineOptions& options) {
   const int drafts = std::exchange(options.draft_tokens, 0);
-  if (drafts == 0) return;
   const auto info = engine::Engine::plan(options);
-  if (!info || info->drafting) {
+  if (!info) return in_context("--also " + name, info.error());
+  if (info->drafting) {
     options.draft_tokens = drafts;
-  } else {
+  } else if (drafts > 0) {
     log_warn("--also {}: {} has no drafting head: nothing is drafted", name, options.model);
   }
+  return {};
 }
 
 Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& options) {
@@ -65,14 +65,9 @@ Result<std::vector<server::ModelSet::Entry>> model_entries(const ServeOptions& o
     const size_t equals = also.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == also.size())
       return bad_input("--also: expected NAME=MODEL, found '{}'", also);
-    std::error_code unknown;
-    if (!fs::exists(also.substr(equals + 1), unknown)) {
-      return bad_input("--also {}: expected a folder or .gguf file, found nothing there",
-                       also.substr(equals + 1));
-    }
     engine::EngineOptions engine = settings(also.substr(equals + 1));
     engine.mmproj.clear();
-    draft_if_it_can(also.substr(0, equals), engine);
+    TRY_STATUS(check_model(also.substr(0, equals), engine));
     entries.push_back({also.substr(0, equals), std::move(engine)});
   }
   return entries;

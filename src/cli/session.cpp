@@ -18,7 +18,8 @@ using checkpoint::Json;
 namespace fs = std::filesystem;
 
 std::string gigabytes(size_t bytes) {
-  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
+  return bytes < 100'000'000 ? fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6)
+                             : fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
 }
 
 void print_plan(const engine::ModelInfo& info) {

@@ -221,8 +221,10 @@ Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const checkpoint::ModelF
   if (files.tokenizer_json_path.empty())
     return bad_input("{}: expected a tokenizer.json, found none", files.path);
   TRY(const std::string json, read_file(files.tokenizer_json_path));
-  return text::Tokenizer::from_json(
+  auto tokenizer = text::Tokenizer::from_json(
       json, files.tokenizer_config ? files.tokenizer_config->dump() : std::string());
+  if (!tokenizer) return in_context(files.path, std::move(tokenizer.error()));
+  return tokenizer;
 }
 
 Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,

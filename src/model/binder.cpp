@@ -26,10 +26,13 @@ Shape without_ones(const Shape& shape) {
 }
 
 // "a, b, c and 12 more"
-std::string some_of(const std::vector<std::string>& items) {
+template <class List>
+std::string some_of(const List& items) {
   constexpr size_t kShown = 8;
   std::string text;
-  for (size_t i = 0; i < items.size() && i < kShown; ++i) text += (i ? ", " : "") + items[i];
+  size_t shown = 0;
+  for (auto item = items.begin(); item != items.end() && shown < kShown; ++item)
+    text += (shown++ ? ", " : "") + *item;
   if (items.size() > kShown) text += fmt::format(" and {} more", items.size() - kShown);
   return text;
 }
@@ -119,19 +122,19 @@ void Binder::note(const std::string& text) {
 const TensorView* Binder::take(const std::string& name, const Shape& shape) {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
-    missing_.push_back(name);
+    missing_.insert(name);
     return nullptr;
   }
   Stored& stored = found->second;
   const TensorView& view = stored.view;
   if (without_ones(view.shape) != without_ones(shape)) {
-    mismatched_.push_back(fmt::format("{}: expected {}, found {}", stored.stored_name,
-                                      shape.to_string(), view.shape.to_string()));
+    mismatched_.insert(fmt::format("{}: expected {}, found {}", stored.stored_name,
+                                   shape.to_string(), view.shape.to_string()));
     stored.used = true;
     return nullptr;
   }
   if (const tensor::DTypeInfo& info = tensor::dtype_info(view.dtype); !info.is_weight) {
-    mismatched_.push_back(
+    mismatched_.insert(
         fmt::format("{}: expected real numbers, found {}", stored.stored_name, info.name));
     stored.used = true;
     return nullptr;
@@ -209,9 +212,9 @@ void Binder::patch_embedding(const std::string& name, int64_t rows, int patch,
   const TensorView* second = take(second_name, {rows, 3, patch, patch});
   if (!first || !second) return;
   if (first->dtype != second->dtype || tensor::dtype_info(first->dtype).block_size != 1) {
-    mismatched_.push_back(fmt::format("{}: expected two frames of one plain type, found {} and {}",
-                                      name, tensor::dtype_info(first->dtype).name,
-                                      tensor::dtype_info(second->dtype).name));
+    mismatched_.insert(fmt::format("{}: expected two frames of one plain type, found {} and {}",
+                                   name, tensor::dtype_info(first->dtype).name,
+                                   tensor::dtype_info(second->dtype).name));
     return;
   }
   const Shape shape{rows, 6 * values};

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -86,7 +87,7 @@ class Binder {
   std::string path_;
   bool gguf_ = false;
   std::map<std::string, Stored, std::less<>> tensors_;
-  std::vector<std::string> missing_, mismatched_;
+  std::set<std::string> missing_, mismatched_;
   // One packed matrix or vector: where it comes from, and goes to.
   struct Load {
     std::string name;

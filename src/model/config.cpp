@@ -447,7 +447,10 @@ void read_gguf(const checkpoint::ModelFiles& files, ModelConfig& config, Faults&
     for (size_t i = 0; tokens && i < tokens->size() && *id < 0; ++i) {
       if ((*tokens)[i] == name) *id = static_cast<int32_t>(i);
     }
-    faults.expect(*id >= 0, fmt::format("tokenizer.ggml.tokens: {} is missing", name));
+    faults.expect(
+        *id >= 0,
+        fmt::format("tokenizer.ggml.tokens: {} is missing, which the vision file {} needs", name,
+                    files.mmproj->description()));
   }
 }
 

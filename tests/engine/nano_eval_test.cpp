@@ -80,6 +80,7 @@ TEST(NanoEval, PromptIdsAreTheReferences) {
         {*tokenizer, conventions, config, true, 8192, 512, false, vision, turns}, request_of(line));
     ASSERT_TRUE(prepared.has_value()) << prepared.error().message;
     EXPECT_EQ(prepared->ids, ids_of(*line.find("prompt_ids"))) << line.find("name")->as_string();
+    EXPECT_EQ(tokenizer->decode(prepared->ids), line.find("prompt")->as_string());
     EXPECT_TRUE(std::is_sorted(prepared->stops.begin(), prepared->stops.end()));
     EXPECT_FALSE(prepared->stops.empty());
   }
