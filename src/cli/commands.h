@@ -85,7 +85,7 @@ struct ServeOptions {
   int memory_mb = 0, unload_minutes = 0;
   std::string host = "127.0.0.1", unix_socket;
   int port = 8080;
-  std::vector<std::string> api_keys, cors_origins, media_roots;
+  std::vector<std::string> api_keys, cors_origins, allowed_hosts, media_roots;
   std::string api_key_file, tls_certificate, tls_key, cache_folder;
   bool insecure = false, remote_media = false, no_disk_cache = false;
   int parallel = 4, queue = 64, max_body_mb = 64, drain_seconds = 30;

@@ -334,6 +334,10 @@ class Program {
     sub->add_flag("--insecure", o.insecure, "allow a public address without an API key");
     sub->add_option("--tls-cert", o.tls_certificate, "PEM certificate chain");
     sub->add_option("--tls-key", o.tls_key, "PEM key of the certificate");
+    sub->add_option(
+           "--allow-host", o.allowed_hosts,
+           "name by which a proxy passes requests on to a loopback address (may be repeated)")
+        ->allow_extra_args(false);
     sub->add_option("--cors", o.cors_origins, "origin whose pages may ask, or * (may be repeated)")
         ->allow_extra_args(false);
     sub->add_option("--media-root", o.media_roots,

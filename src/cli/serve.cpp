@@ -98,6 +98,7 @@ Result<server::ServerOptions> server_options(const ServeOptions& options) {
   server.tls_certificate = options.tls_certificate;
   server.tls_key = options.tls_key;
   server.cors_origins = options.cors_origins;
+  server.allowed_hosts = options.allowed_hosts;
   server.max_body_bytes = static_cast<size_t>(options.max_body_mb) << 20;
   server.drain_timeout = std::chrono::seconds(options.drain_seconds);
   for (const std::string& root : options.media_roots) {

@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -26,8 +27,17 @@ namespace godwit::engine {
 namespace {
 
 constexpr size_t kVisionBytes = size_t{256} << 20;
-constexpr int kPrepareThreads = 2;
+constexpr int kPrepareThreads = 2;               // and one for requests without pictures and clips
 constexpr std::chrono::milliseconds kQuiet{20};  // without work, before weights are moved
+
+bool has_media(const GenerationRequest& request) {
+  for (const text::ChatMessage& message : request.messages) {
+    for (const text::ContentPart& part : message.content) {
+      if (part.media) return true;
+    }
+  }
+  return false;
+}
 
 class EngineImpl final : public Engine {
  public:
@@ -54,6 +64,7 @@ class EngineImpl final : public Engine {
     GenerationRequest request;
     std::shared_ptr<EventChannel> channel;
     Clock::time_point submitted;
+    bool has_media;
   };
   // What a Generation holds of its engine: it may be cancelled after the engine is gone.
   struct Alive {
@@ -62,7 +73,7 @@ class EngineImpl final : public Engine {
   };
   void wake();  // the engine thread looks at the cancel flags
   Status open_store();
-  void prepare_loop();
+  void prepare_loop(bool only_text);
   void engine_loop();
   PrepareContext prepare_context();
   void prepare_one(Waiting waiting);
@@ -134,7 +145,8 @@ Status EngineImpl::load() {
   TRY(core_, EngineCore::create({*model_, *pool_, settings_, conventions_, *tokenizer_, options_,
                                  vision_, turns_, store_.get()}));
   stats_ = core_->stats();
-  for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(); });
+  threads_.emplace_back([this] { prepare_loop(true); });
+  for (int i = 0; i < kPrepareThreads; ++i) threads_.emplace_back([this] { prepare_loop(false); });
   threads_.emplace_back([this] { engine_loop(); });
   return {};
 }
@@ -192,6 +204,7 @@ Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request
   if (prompts != 1)
     return bad_input("prompt: expected one of messages, text and ids, found {}", prompts);
   auto channel = std::make_shared<EventChannel>();
+  const bool with_media = has_media(request);
   {
     const std::lock_guard lock(mutex_);
     const int64_t waiting =
@@ -204,19 +217,25 @@ Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request
       const std::lock_guard alive_lock(alive->mutex);
       if (alive->engine) alive->engine->wake();
     });
-    waiting_.push_back({std::move(request), channel, Clock::now()});
+    waiting_.push_back({std::move(request), channel, Clock::now(), with_media});
   }
-  to_prepare_.notify_one();
+  to_prepare_.notify_all();  // one of them takes it
   return channel;
 }
 
-void EngineImpl::prepare_loop() {
+// Clips take seconds to decode: texts pass them.
+void EngineImpl::prepare_loop(bool only_text) {
   for (;;) {
     std::unique_lock lock(mutex_);
-    to_prepare_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+    auto next = waiting_.end();
+    to_prepare_.wait(lock, [&] {
+      next = std::find_if(waiting_.begin(), waiting_.end(),
+                          [&](const Waiting& waiting) { return !only_text || !waiting.has_media; });
+      return stopping_ || next != waiting_.end();
+    });
     if (stopping_) return;
-    Waiting waiting = std::move(waiting_.front());
-    waiting_.pop_front();
+    Waiting waiting = std::move(*next);
+    waiting_.erase(next);
     ++preparing_;
     lock.unlock();
     prepare_one(std::move(waiting));

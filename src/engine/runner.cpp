@@ -132,8 +132,8 @@ void Runner::start_encoding(const PreparedMedia& media) {
   }
   auto rows = std::make_shared<VisionRows>(media.facts->values(model_.config()));
   const auto width = static_cast<int64_t>(hidden_);
-  const tensor::MatrixView merged(rows->data(), static_cast<int64_t>(rows->size()) / width, width,
-                                  width);
+  const tensor::MatrixView merged{rows->data(), static_cast<int64_t>(rows->size()) / width, width,
+                                  width};
   const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
   auto pass = model_.start_vision({media.patches->pixel_values.data(), patches, columns}, grids,
                                   *vision_workspace_, merged);

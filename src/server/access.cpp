@@ -53,8 +53,9 @@ Status check_exposure(const ServerOptions& options) {
 
 Access::Access(const ServerOptions& options)
     : origins_(options.cors_origins),
-      bound_host_(options.host),
+      hosts_(options.allowed_hosts),
       check_host_(options.unix_socket.empty() && is_loopback(options.host)) {
+  hosts_.push_back(options.host);
   for (const std::string& key : options.api_keys) keys_.push_back(digest_of(key));
 }
 
@@ -63,7 +64,9 @@ Access::Access(const ServerOptions& options)
 bool Access::host_allowed(std::string_view host) const {
   if (!check_host_ || host.empty()) return true;  // HTTP/1.0 has none; no browser speaks that
   const std::string_view name = without_port(host);
-  return is_loopback(name) || equal_ignoring_case(name, bound_host_);
+  return is_loopback(name) || std::any_of(hosts_.begin(), hosts_.end(), [&](const auto& allowed) {
+           return equal_ignoring_case(name, allowed);
+         });
 }
 
 bool Access::origin_allowed(std::string_view origin) const {
@@ -95,8 +98,8 @@ std::optional<HttpReply> Access::refuse(const HttpRequest& request, bool open_ro
   if (!host_allowed(host)) {
     return error_reply(dialect, 403,
                        fmt::format("host {} is not served here: expected localhost, 127.0.0.1 "
-                                   "or [::1]",
-                                   in_quotes(host)));
+                                   "or [::1]; start the server with --allow-host {} to allow it",
+                                   in_quotes(host), in_quotes(without_port(host))));
   }
   // Closed to pages of other sites: not even a request whose answer they could not read.
   const std::string_view origin = request.header("origin");

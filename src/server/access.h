@@ -35,7 +35,7 @@ class Access {
   using Digest = std::array<uint8_t, 32>;
   std::vector<Digest> keys_;  // SHA-256: of one length, and not the keys themselves
   std::vector<std::string> origins_;
-  std::string bound_host_;
+  std::vector<std::string> hosts_;  // beside localhost's own names
   bool check_host_;
 };
 

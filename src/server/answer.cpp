@@ -102,18 +102,18 @@ class AnswerStream final : public Stream {
   std::string keep_alive() override { return format_->keep_alive(); }
   StreamStep pull() override {
     StreamStep step;
-    if (first_) {
-      step.bytes = format_->begin();
-      step.bytes += format_->event(first_->first, first_->second);
-      first_.reset();
-    }
     while (step.bytes.size() < kPullBytes) {
-      if (pump_->all_ended()) {
+      std::optional<std::pair<int, Event>> next;
+      if (first_) {
+        step.bytes = format_->begin();
+        next = std::exchange(first_, std::nullopt);
+      } else if (pump_->all_ended()) {
         step.bytes += format_->end();
         step.done = true;
         return step;
+      } else {
+        next = pump_->next();
       }
-      const auto next = pump_->next();
       if (!next) return step;
       if (next->second.kind == Event::Kind::kError) {
         const Error& error = next->second.error;
@@ -133,7 +133,7 @@ class AnswerStream final : public Stream {
 };
 
 // Nothing is sent before the first event, so that a request found bad while it was prepared still
-// gets its status.
+// gets its status (unless the dialect's clients want it told in the stream).
 class StreamStart final : public PendingReply {
  public:
   StreamStart(Job job, std::unique_ptr<AnswerFormat> format)
@@ -145,7 +145,7 @@ class StreamStart final : public PendingReply {
     auto first = pump_->next();
     if (!first) return nullptr;
     auto reply = std::make_unique<HttpReply>();
-    if (first->second.kind == Event::Kind::kError) {
+    if (first->second.kind == Event::Kind::kError && !format_->begins_with(first->second.error)) {
       *reply = error_reply(pump_->job().dialect, first->second.error);
       return reply;
     }

@@ -42,6 +42,9 @@ class AnswerFormat {
   // While a long prompt is read, or others are served first. (A comment of server-sent events.)
   virtual std::string keep_alive() { return ": the answer is on its way\n\n"; }
   virtual std::string error(int status, const std::string& message) = 0;
+  // A fault before the first event is a reply with its status, unless clients of the dialect look
+  // for it in a stream.
+  virtual bool begins_with(const Error&) const { return false; }
 
   // The whole answer.
   virtual std::string_view call_id_prefix() const { return "call_"; }

@@ -53,12 +53,15 @@ Json error_code(int status, std::string_view message) {
   if (status == 401) return value("invalid_api_key");
   if (status == 404 && message.find("model") != std::string_view::npos)
     return value("model_not_found");
-  if (message.find("prompt is too long") != std::string_view::npos)
-    return value("context_length_exceeded");
+  if (is_too_long(message)) return value(kTooLong);
   return {};
 }
 
 }  // namespace
+
+bool is_too_long(std::string_view message) {
+  return message.find("prompt is too long") != std::string_view::npos;
+}
 
 std::string_view HttpRequest::header(std::string_view name) const {
   for (const auto& [key, text] : headers) {

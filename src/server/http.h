@@ -17,6 +17,11 @@
 
 namespace godwit::server {
 
+// Whether an error of the engine's says that the prompt does not fit into the context, and the code
+// by which OpenAI's clients know it.
+bool is_too_long(std::string_view message);
+constexpr std::string_view kTooLong = "context_length_exceeded";
+
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {

@@ -11,6 +11,16 @@ namespace godwit::server {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+// Files and causes are the log's.
+ModelFault not_loaded(std::string_view name, Error cause) {
+  return {500, fmt::format("the model '{}' could not be loaded; the server's log says why", name),
+          std::move(cause)};
+}
+
+}  // namespace
+
 ModelSet::ModelSet(std::vector<Entry> entries, size_t memory_budget,
                    std::chrono::seconds idle_after, ModelLoader loader)
     : entries_(std::move(entries)),
@@ -20,6 +30,19 @@ ModelSet::ModelSet(std::vector<Entry> entries, size_t memory_budget,
       needs_(entries_.size(), 0),
       slots_(entries_.size()) {
   CHECK(!entries_.empty());
+}
+
+tl::expected<engine::ModelInfo, ModelFault> ModelSet::describe(std::string_view name) const {
+  const size_t index = index_of(name);
+  std::shared_ptr<engine::Engine> engine;
+  {
+    const std::lock_guard lock(mutex_);
+    engine = slots_[index].engine;
+  }
+  if (engine) return engine->info();
+  auto info = loader_.plan(entries_[index].options);
+  if (!info) return tl::unexpected(not_loaded(entries_[index].name, std::move(info.error())));
+  return std::move(*info);
 }
 
 bool ModelSet::has(std::string_view name) const {
@@ -101,11 +124,7 @@ tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   if (auto full = make_room(index)) return tl::unexpected(std::move(*full));
   log_info("loading {}", entry.name);
   auto opened = loader_.open(entry.options);
-  if (!opened) {
-    const std::string message =
-        fmt::format("the model '{}' could not be loaded; the server's log says why", entry.name);
-    return tl::unexpected(ModelFault{500, message, std::move(opened.error())});
-  }
+  if (!opened) return tl::unexpected(not_loaded(entry.name, std::move(opened.error())));
   std::shared_ptr<engine::Engine> engine = std::move(*opened);
   const std::lock_guard lock(mutex_);
   slots_[index] = {engine, Clock::now(), {}};

@@ -65,6 +65,8 @@ class ModelSet {
   // From now on the model is unloaded when nobody used it for so long (0: as soon as nobody does;
   // negative: never), until it is used again without such a word.
   void keep(std::string_view name, std::chrono::seconds idle);
+  // Of one that has() the name: as loaded, else what its files tell. Does not count as a use.
+  tl::expected<engine::ModelInfo, ModelFault> describe(std::string_view name) const;
   bool has(std::string_view name) const;
   bool knows(std::string_view name) const {  // use() would not say 404
     return entries_.size() == 1 || name.empty() || has(name);

@@ -142,20 +142,19 @@ HttpReply show(const Api& api, const HttpRequest& http) {
   if (!api.models.has(wanted)) {
     return error_reply(Dialect::kOllama, 404, fmt::format("model {} not found", in_quotes(*name)));
   }
-  const auto model = api.models.use(wanted);
-  if (!model) return error_reply(Dialect::kOllama, model.error());
+  const auto info = api.models.describe(wanted);
+  if (!info) return error_reply(Dialect::kOllama, info.error());
   for (const auto& state : api.models.states()) {
     if (state.name != wanted) continue;
-    const engine::ModelInfo& info = model->engine->info();
     Json::Array capabilities = {value("completion"), value("tools"), value("thinking")};
-    if (info.vision) capabilities.push_back(value("vision"));
+    if (info->vision) capabilities.push_back(value("vision"));
     return json_reply(
         Json::object({{"license", value("")},
                       {"modelfile", value(fmt::format("FROM {}\n", state.name))},
                       {"parameters", value("")},
-                      {"template", value(info.template_name)},
+                      {"template", value(info->template_name)},
                       {"details", details(state)},
-                      {"model_info", model_info(info)},
+                      {"model_info", model_info(*info)},
                       {"capabilities", Json::array(std::move(capabilities))},
                       {"modified_at", value(rfc3339(facts_of(state.path).modified))}}));
   }

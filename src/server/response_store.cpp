@@ -6,6 +6,22 @@
 #include "base/visible.h"
 
 namespace godwit::server {
+namespace {
+
+// Calls f(id, item) for each item that has an id; stops where f gives true.
+template <class F>
+void for_items(const StoredResponse& response, const F& f) {
+  const Json* output = response.response.find("output");
+  for (const Json::Array* list : {&response.input, output ? &output->items() : nullptr}) {
+    if (!list) continue;
+    for (const Json& item : *list) {
+      const Json* id = item.find("id");
+      if (id && id->is_string() && f(id->as_string(), item)) return;
+    }
+  }
+}
+
+}  // namespace
 
 void ResponseStore::put(StoredResponse response) {
   const std::lock_guard lock(mutex_);
@@ -13,11 +29,35 @@ void ResponseStore::put(StoredResponse response) {
   bytes_ += response.bytes;
   list_.push_front(std::make_shared<const StoredResponse>(std::move(response)));
   index_[list_.front()->id] = list_.begin();
-  while (bytes_ > max_bytes_ && !list_.empty()) {
-    bytes_ -= list_.back()->bytes;
-    index_.erase(list_.back()->id);
-    list_.pop_back();
-  }
+  for_items(*list_.front(), [&](const std::string& id, const Json&) {
+    items_[id] = list_.begin();
+    return false;
+  });
+  while (bytes_ > max_bytes_ && !list_.empty()) drop(std::prev(list_.end()));
+}
+
+void ResponseStore::drop(List::iterator response) {
+  for_items(**response, [&](const std::string& id, const Json&) {
+    if (const auto found = items_.find(id); found != items_.end() && found->second == response)
+      items_.erase(found);
+    return false;
+  });
+  bytes_ -= (*response)->bytes;
+  index_.erase((*response)->id);
+  list_.erase(response);
+}
+
+std::optional<Json> ResponseStore::item(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  const auto known = items_.find(std::string(id));
+  if (known == items_.end()) return std::nullopt;
+  list_.splice(list_.begin(), list_, known->second);
+  std::optional<Json> found;
+  for_items(*list_.front(), [&](const std::string& item_id, const Json& item) {
+    if (item_id == id) found = item;
+    return found.has_value();
+  });
+  return found;
 }
 
 std::shared_ptr<const StoredResponse> ResponseStore::touch(std::string_view id) {
@@ -51,9 +91,7 @@ bool ResponseStore::erase(std::string_view id) {
   const std::lock_guard lock(mutex_);
   const auto found = index_.find(std::string(id));
   if (found == index_.end()) return false;
-  bytes_ -= (*found->second)->bytes;
-  list_.erase(found->second);
-  index_.erase(found);
+  drop(found->second);
   return true;
 }
 

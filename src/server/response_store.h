@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,15 +36,19 @@ class ResponseStore {
   // The conversation up to this response, the first turn first. The error names a missing one.
   Result<StoredTurns> conversation(std::string_view id);
   bool erase(std::string_view id);
+  // An item that was sent or answered with one of them (item_reference).
+  std::optional<Json> item(std::string_view id);
 
  private:
   using List = std::list<std::shared_ptr<const StoredResponse>>;
   std::shared_ptr<const StoredResponse> touch(std::string_view id);
+  void drop(List::iterator response);
 
   const size_t max_bytes_;
   std::mutex mutex_;
-  List list_;  // the newest first
-  std::unordered_map<std::string, List::iterator> index_;
+  List list_;                                              // the newest first
+  std::unordered_map<std::string, List::iterator> index_;  // by the response's id
+  std::unordered_map<std::string, List::iterator> items_;  // the last that has the item
   size_t bytes_ = 0;
 };
 

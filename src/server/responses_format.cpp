@@ -63,10 +63,15 @@ class ResponsesFormat final : public AnswerFormat {
     return std::exchange(out_, {});
   }
 
+  // By this event agents know that they must make their history shorter.
+  bool begins_with(const Error& error) const override { return is_too_long(error.message); }
+
   std::string error(int status, const std::string& message) override {
     Json json = response("failed");
     json.set("error",
-             Json::object({{"code", value(status < 500 ? "invalid_prompt" : "server_error")},
+             Json::object({{"code", is_too_long(message)
+                                        ? value(kTooLong)
+                                        : value(status < 500 ? "invalid_prompt" : "server_error")},
                            {"message", value(message)}}));
     emit("response.failed", {{"response", std::move(json)}});
     return std::exchange(out_, {});

@@ -28,8 +28,6 @@ class ItemReader {
     if (type == "function_call" || type == "custom_tool_call") return read_call(item, type);
     if (type == "function_call_output" || type == "custom_tool_call_output")
       return read_output(item);
-    if (type == "item_reference")
-      return bad_input("{}: items by reference are not supported; send the item itself", path);
     // What tools of OpenAI's own servers left, and marks of compaction.
     log_info("{}: {}: an item of type {} is ignored", kRoute, path, in_quotes(type));
     return {};
@@ -139,7 +137,21 @@ std::string_view id_prefix(const Json& item) {
   return type->as_string().ends_with("_output") ? "fco_" : "fc_";
 }
 
-Status read_input(Fields& fields, const MediaSource& media, ResponsesCall& call) {
+// {"type": "item_reference", "id": …} stands for an item of a response that was stored.
+Result<Json> follow_reference(const Json& item, const std::string& path, ResponseStore& store) {
+  const Json* type = item.find("type");
+  if (!type || !type->is_string() || type->as_string() != "item_reference") return item;
+  TRY(Fields fields, Fields::of(item, path));
+  TRY(const std::string id, fields.require_string("id"));
+  auto stored = store.item(id);
+  if (!stored)
+    return bad_input("{}: item {} was not stored, or is no longer; send the item itself", path,
+                     in_quotes(id));
+  return std::move(*stored);
+}
+
+Status read_input(Fields& fields, const MediaSource& media, ResponseStore& store,
+                  ResponsesCall& call) {
   const Json* input = fields.find("input");
   if (!input) return {};
   if (input->is_string()) {
@@ -157,8 +169,9 @@ Status read_input(Fields& fields, const MediaSource& media, ResponsesCall& call)
   if (!input->is_array()) return fields.wrong("input", "string or array of items");
   ItemReader reader(media, call.messages);
   for (size_t i = 0; i < input->items().size(); ++i) {
-    TRY_STATUS(reader.read(input->items()[i], fmt::format("input[{}]", i)));
-    Json item = input->items()[i];
+    const std::string path = fmt::format("input[{}]", i);
+    TRY(Json item, follow_reference(input->items()[i], path, store));
+    TRY_STATUS(reader.read(item, path));
     const Json* id = item.find("id");
     if (!id || !id->is_string()) item.set("id", value(new_id(id_prefix(item))));
     if (!item.find("type")) item.set("type", value("message"));
@@ -281,7 +294,7 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(fields.read("model", call.model));
   TRY_STATUS(refuse_unsupported(fields));
   TRY_STATUS(refuse_constraints(fields));
-  TRY_STATUS(read_input(fields, api.media, call));
+  TRY_STATUS(read_input(fields, api.media, store, call));
   TRY_STATUS(join_messages(fields, store, call));
   TRY_STATUS(read_responses_tools(fields, call.request.tools));
   TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", call.request));

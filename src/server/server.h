@@ -23,12 +23,13 @@ struct RequestReport {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;                        // 0: any free one (bound_port() tells)
-  std::string unix_socket;                // path; instead of host and port
-  std::vector<std::string> api_keys;      // empty: none asked for
-  bool insecure = false;                  // allow a public address without an API key
-  std::string tls_certificate, tls_key;   // PEM files; both or neither
-  std::vector<std::string> cors_origins;  // empty: closed; "*": all
+  int port = 8080;                         // 0: any free one (bound_port() tells)
+  std::string unix_socket;                 // path; instead of host and port
+  std::vector<std::string> api_keys;       // empty: none asked for
+  bool insecure = false;                   // allow a public address without an API key
+  std::string tls_certificate, tls_key;    // PEM files; both or neither
+  std::vector<std::string> cors_origins;   // empty: closed; "*": all
+  std::vector<std::string> allowed_hosts;  // on a loopback address: names beside localhost's own
 
   int max_connections = 1280;
   size_t max_header_bytes = 64 << 10;

@@ -35,6 +35,9 @@ test('with several models, an unknown name is 404, and a missing model is told a
   assert.equal(status, 404);
   assert.equal(json.error.code, 'model_not_found');
   assert.equal((await ask(undefined)).json.model, 'one');
+  const { json: shown } = await post(`${url}/api/show`, { model: 'two' });
+  assert.ok(shown.capabilities.includes('vision') && shown.model_info['qwen35.context_length'] === 1024);
+  assert.deepEqual(await loaded(url), ['one']);
   const refused = start('--also', 'bad=/nonexistent');
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /\/nonexistent/);

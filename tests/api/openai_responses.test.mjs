@@ -250,6 +250,31 @@ test('input_items: those of the chain, the newest first', async () => {
   assert.equal(rising.length, 3);
   assert.equal(rising[0].content[0].text, 'How are you?');
 });
+test('items by reference, until their response is deleted', async () => {
+  const first = await ask({ input: [message('user', 'How are you?')] });
+  const [{ id: asked }] = await all(client.responses.inputItems.list(first.id));
+  const ids = [asked, ...first.output.map((item) => item.id)];
+  const references = ids.map((id) => ({ type: 'item_reference', id }));
+  const input = [...references, message('user', 'Who are you?')];
+  const second = await ask({ input });
+  assert.match(second.output_text, /Qwen3\.5/);
+  assert.ok(second.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens);
+  const items = await all(client.responses.inputItems.list(second.id, { order: 'asc' }));
+  assert.deepEqual(items.map((item) => item.type), ['message', 'message', 'message']);
+  await client.responses.delete(first.id);
+  assert.match((await ask({ input, store: false })).output_text, /Qwen3\.5/); // the second has them, too
+  await client.responses.delete(second.id);
+  await assert.rejects(ask({ input, store: false }), /was not stored/);
+});
+test('a prompt that is too long: an event of the stream, by which agents know it; 400 without one', async () => {
+  const input = 'The wind is from the west. '.repeat(4000);
+  const [created, , failed] = await all(await ask({ input, stream: true }));
+  assert.equal(created.type, 'response.created');
+  assert.equal(failed.type, 'response.failed');
+  assert.equal(failed.response.error.code, 'context_length_exceeded');
+  assert.match(failed.response.error.message, /prompt is too long/);
+  await assert.rejects(ask({ input }), (error) => error.status === 400 && error.code === 'context_length_exceeded');
+});
 test('delete', async () => {
   const { id } = await ask({ input: 'How are you?' });
   await client.responses.delete(id);
@@ -273,7 +298,7 @@ for (const [name, body, pattern] of [
   ['background', { input: 'x', background: true }, /background/],
   ['a conversation object', { input: 'x', conversation: 'conv_1' }, /conversation/],
   ['an unknown effort', { input: 'x', reasoning: { effort: 'heroic' } }, /reasoning\.effort/],
-  ['an item by reference', { input: [{ type: 'item_reference', id: 'msg_1' }] }, /reference/],
+  ['a reference to an unknown item', { input: [{ type: 'item_reference', id: 'msg_1' }] }, /input\[0\]: item 'msg_1' was not stored/],
 ]) {
   test(`error: ${name}`, () =>
     assert.rejects(ask(body), (error) => {

@@ -401,6 +401,7 @@ TEST_F(Transport, Keys) {
 TEST_F(Transport, OriginsAndHosts) {
   ServerOptions options;
   options.cors_origins = {"https://good.example"};
+  options.allowed_hosts = {"proxy.example"};
   serve(options);
   Client client(server_->port());
   const Reply good = client.ask("GET", "/hello", "", "origin: https://good.example\r\n");
@@ -421,7 +422,8 @@ TEST_F(Transport, OriginsAndHosts) {
   EXPECT_EQ(client.ask("OPTIONS", "/echo", "", "origin: https://bad.example\r\n").status, 403);
   // A name that a stranger's name server gave to 127.0.0.1.
   EXPECT_EQ(raw("GET /hello HTTP/1.1\r\nhost: rebound.example:80\r\n\r\n").status, 403);
-  for (const char* host : {"localhost:1", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST"})
+  for (const char* host :
+       {"localhost:1", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "Proxy.example:443"})
     EXPECT_EQ(raw("GET /hello HTTP/1.1\r\nhost: " + std::string(host) + "\r\n\r\n").status, 200);
 }
 
