@@ -114,7 +114,7 @@ std::string stem_of(const fs::path& path) {
 
 // Without the type of the weights at its end: "qwen3.5-4b-q4_k_m" → "qwen3.5-4b", "bf16" → "".
 std::string without_type(const std::string& stem) {
-  static const std::regex kType("(^|[-._])(bf16|f16|f32|mxfp4|i?q[0-9][a-z0-9_]*)$");
+  static const std::regex kType("(^|[-._])(bf16|fp?16|fp?32|mxfp4|i?q[0-9][a-z0-9_]*)$");
   return std::regex_replace(stem, kType, "");
 }
 

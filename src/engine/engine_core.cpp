@@ -336,13 +336,10 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
       continue;
     }
     std::vector<Runner::Work> work;
-    std::chrono::milliseconds vision_time(parts_.options.vision_ms);
+    Runner::VisionTime vision{Clock::now() + std::chrono::milliseconds(parts_.options.vision_ms)};
     for (const Scheduler::Share& share : step.work) {
       Sequence& sequence = *sequences_.at(share.id);
-      if (!runner_.encode_media(sequence, share.count, vision_time)) {
-        vision_time = std::chrono::milliseconds(-1);  // one at a time; its share comes later
-        continue;
-      }
+      if (!runner_.encode_media(sequence, share.count, vision)) continue;  // in a later step
       CHECK(tree_.evict(sequence.memory->pages_needed(share.count)) &&
             sequence.memory->reserve(share.count));
       const int64_t end = sequence.memory->length() + share.count;
@@ -352,7 +349,6 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
         logits = std::clamp<int64_t>(end - (sequence.prompt.score_from - 1), 0, share.count);
       work.push_back({&sequence, share.count, logits});
     }
-    if (vision_time.count() >= 0) runner_.forget_encoding();
     if (drafter_) plan_drafts(work);
     for (Runner::Work& item : work) plan_pauses(item);  // room for shares first
     return work;
@@ -583,6 +579,11 @@ bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogpr
     return false;
   }
   if (sequence.answer.has_all_calls()) {
+    // The rest of the call's markup: part of the turn, though never computed here.
+    if (!parts_.tokenizer.token_bytes(id).ends_with('\n'))
+      sequence.ids.insert(sequence.ids.end(), newline_.begin(), newline_.end());
+    if (const int32_t end = parts_.conventions.markup.tool_call_end; end >= 0)
+      sequence.ids.push_back(end);
     finish(sequence, FinishReason::kStop);
     return false;
   }
@@ -690,6 +691,7 @@ void EngineCore::remember_turn(const Sequence& sequence) {
 }
 
 void EngineCore::remove(Scheduler::Id id) {
+  runner_.forget(*sequences_.at(id));
   scheduler_.remove(id);
   sequences_.erase(id);
 }

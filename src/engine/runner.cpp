@@ -84,41 +84,51 @@ void Runner::add_tokens(const Work& work) {
   vision_rows_.add_text(drafts);
 }
 
-bool Runner::encode_media(Sequence& sequence, int64_t count, std::chrono::milliseconds time) {
+bool Runner::encode_media(Sequence& sequence, int64_t count, VisionTime& time) {
   const int64_t begin = sequence.memory->length(), end = begin + count;
-  const auto deadline = Clock::now() + time;
-  bool has_begun = false;
   for (PreparedMedia& media : sequence.prompt.media) {
     const bool touched = std::any_of(media.slices.begin(), media.slices.end(), [&](int64_t first) {
       return first < end && first + media.rows_per_slice > begin;
     });
-    if (!touched || media.rows) continue;
-    media.rows = vision_.rows(media.facts->content,
-                              media.facts->values(model_.config()));  // another was first
-    if (!media.rows) {
-      if (time.count() < 0 || (has_begun && Clock::now() >= deadline)) return false;
-      has_begun = true;
-      if (!encoding_ || encoding_->facts->content != media.facts->content) start_encoding(media);
-      pool_.use(settings_.threads.vision);
-      const auto started = Clock::now();
-      bool more = encoding_->pass->next();
-      while (more && Clock::now() < deadline && !sequence.channel->cancelled())
-        more = encoding_->pass->next();
-      sequence.timings.vision += seconds_since(started);
-      if (more) return false;
-      media.rows = encoding_->rows;
-      vision_.keep_rows(media.facts->content, media.rows);
-      encoding_.reset();
-      ++sequence.usage.pictures_encoded;
+    if (!touched) continue;
+    while (!media.rows) {
+      media.rows = vision_.rows(media.facts->content, media.facts->values(model_.config()));
+      if (media.rows) break;  // another was first
+      if (!encoding_) start_encoding(sequence, media);
+      if (!go_on(time)) return false;
     }
     media.patches.reset();
   }
   return true;
 }
 
-void Runner::start_encoding(const PreparedMedia& media) {
-  CHECK(media.patches);
+// False: it is not done.
+bool Runner::go_on(VisionTime& time) {
+  Sequence& owner = *encoding_->owner;
+  pool_.use(settings_.threads.vision);
+  const auto started = Clock::now();
+  bool more = true;
+  while (more && !time.is_over() && !owner.channel->cancelled()) {
+    time.used = true;
+    more = encoding_->pass->next();
+  }
+  owner.timings.vision += seconds_since(started);
+  if (more) return false;
+  PreparedMedia& media = *encoding_->media;
+  media.rows = encoding_->rows;
+  media.patches.reset();
+  vision_.keep_rows(media.facts->content, media.rows);
+  ++owner.usage.pictures_encoded;
   encoding_.reset();
+  return true;
+}
+
+void Runner::forget(const Sequence& sequence) {
+  if (encoding_ && encoding_->owner == &sequence) encoding_.reset();
+}
+
+void Runner::start_encoding(Sequence& owner, PreparedMedia& media) {
+  CHECK(media.patches);
   const media::Grid& grid = media.patches->grid;
   const int64_t patches = grid.patches(), columns = model_.config().vision->patch_values();
   if (patches > vision_patches_) {
@@ -137,7 +147,7 @@ void Runner::start_encoding(const PreparedMedia& media) {
   const model::VisionGrid grids[] = {{grid.t, grid.h, grid.w}};
   auto pass = model_.start_vision({media.patches->pixel_values.data(), patches, columns}, grids,
                                   *vision_workspace_, merged);
-  encoding_ = {media.facts, media.patches, std::move(rows), std::move(pass)};
+  encoding_ = {&owner, &media, std::move(rows), std::move(pass)};
 }
 
 }  // namespace godwit::engine

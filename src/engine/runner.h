@@ -45,22 +45,29 @@ class Runner {
 
   model::Workspace& workspace() { return *workspace_; }
 
-  // Sees to the rows of the vision tower for all media among the next `count` tokens. True: they
-  // are there. False: the time was over (negative: there was none), or the request is cancelled;
-  // what was done of a picture is kept for the next call.
-  bool encode_media(Sequence& sequence, int64_t count, std::chrono::milliseconds time);
-  void forget_encoding() { encoding_.reset(); }  // nobody waits for it
+  // Of a step; one block of the tower at least.
+  struct VisionTime {
+    Clock::time_point deadline;
+    bool used = false;
+    bool is_over() const { return used && Clock::now() >= deadline; }
+  };
+  // Sees to the rows of the vision tower for all media among the next `count` tokens, after what
+  // another sequence has begun. True: they are there. False: the time is over, or somebody was
+  // cancelled; what was done of a picture is kept for the next call.
+  bool encode_media(Sequence& sequence, int64_t count, VisionTime& time);
+  void forget(const Sequence& sequence);  // before it goes
 
  private:
   // A picture or clip in the vision tower.
   struct Encoding {
-    std::shared_ptr<const MediaFacts> facts;
-    std::shared_ptr<const media::PatchedMedia> patches;
+    Sequence* owner;
+    PreparedMedia* media;  // of its prompt
     std::shared_ptr<VisionRows> rows;
     std::unique_ptr<model::VisionPass> pass;
   };
   void add_tokens(const Work& work);
-  void start_encoding(const PreparedMedia& media);
+  void start_encoding(Sequence& owner, PreparedMedia& media);
+  bool go_on(VisionTime& time);
 
   const model::Model& model_;
   ComputePool& pool_;

@@ -65,6 +65,7 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   if (options.draft_tokens > 0 && weights.mtp_parameters == 0)
     return bad_input("{}: draft tokens: expected a model with a drafting head, found none",
                      options.model);
+  TRY_STATUS(in_range("milliseconds for pictures", options.vision_ms, 0, 60000));
   TRY_STATUS(in_range("queue", options.queue_limit, 1, 1 << 20));
   const int64_t most = config.text.max_context > 0 ? config.text.max_context : kDefaultContext;
   if (options.context != 0) TRY_STATUS(in_range("context", options.context, 1, most));

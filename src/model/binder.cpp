@@ -37,10 +37,12 @@ std::string some_of(const List& items) {
   return text;
 }
 
-// Rows [first, first + rows) of a tensor read as a matrix.
+// Rows [first, first + rows) of a tensor read as a matrix; without bytes where only headers are
+// read.
 TensorView rows_of(const TensorView& view, int64_t first, int64_t rows) {
   const size_t row_bytes = tensor::bytes_of(view.dtype, view.columns()).value();
-  return {view.data + first * row_bytes, view.dtype, Shape{rows, view.columns()}};
+  const std::byte* data = view.data ? view.data + first * row_bytes : nullptr;
+  return {data, view.dtype, Shape{rows, view.columns()}};
 }
 
 Vector to_floats(const TensorView& view, VectorForm form) {

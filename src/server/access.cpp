@@ -53,9 +53,9 @@ Status check_exposure(const ServerOptions& options) {
 
 Access::Access(const ServerOptions& options)
     : origins_(options.cors_origins),
-      hosts_(options.allowed_hosts),
       check_host_(options.unix_socket.empty() && is_loopback(options.host)) {
   hosts_.push_back(options.host);
+  for (const std::string& host : options.allowed_hosts) hosts_.emplace_back(without_port(host));
   for (const std::string& key : options.api_keys) keys_.push_back(digest_of(key));
 }
 

@@ -1,6 +1,7 @@
 #include "server/answer.h"
 
 #include <chrono>
+#include <deque>
 #include <random>
 #include <utility>
 
@@ -94,19 +95,21 @@ class WholeAnswer final : public PendingReply {
 
 class AnswerStream final : public Stream {
  public:
+  // `first`: events that have been taken already.
   AnswerStream(std::unique_ptr<Pump> pump, std::unique_ptr<AnswerFormat> format,
-               std::pair<int, Event> first)
+               std::deque<std::pair<int, Event>> first)
       : pump_(std::move(pump)), format_(std::move(format)), first_(std::move(first)) {}
   void on_ready(std::function<void()> notify) override { pump_->on_ready(notify); }
   void cancel() override { pump_->cancel(); }
   std::string keep_alive() override { return format_->keep_alive(); }
   StreamStep pull() override {
     StreamStep step;
+    if (!std::exchange(begun_, true)) step.bytes = format_->begin();
     while (step.bytes.size() < kPullBytes) {
       std::optional<std::pair<int, Event>> next;
-      if (first_) {
-        step.bytes = format_->begin();
-        next = std::exchange(first_, std::nullopt);
+      if (!first_.empty()) {
+        next = std::move(first_.front());
+        first_.pop_front();
       } else if (pump_->all_ended()) {
         step.bytes += format_->end();
         step.done = true;
@@ -129,36 +132,50 @@ class AnswerStream final : public Stream {
  private:
   std::unique_ptr<Pump> pump_;
   std::unique_ptr<AnswerFormat> format_;
-  std::optional<std::pair<int, Event>> first_;
+  std::deque<std::pair<int, Event>> first_;
+  bool begun_ = false;
 };
 
-// Nothing is sent before the first event, so that a request found bad while it was prepared still
-// gets its status (unless the dialect's clients want it told in the stream).
+// Nothing is sent before each generation has had its first event, so that a request found bad while
+// it was prepared still gets its status (unless the dialect's clients want it told in the stream).
 class StreamStart final : public PendingReply {
  public:
   StreamStart(Job job, std::unique_ptr<AnswerFormat> format)
-      : pump_(std::make_unique<Pump>(std::move(job))), format_(std::move(format)) {}
+      : silent_(job.generations.size()),
+        heard_(silent_, false),
+        pump_(std::make_unique<Pump>(std::move(job))),
+        format_(std::move(format)) {}
   void on_ready(std::function<void()> notify) override { pump_->on_ready(notify); }
   void cancel() override { pump_->cancel(); }
   std::unique_ptr<HttpReply> pull() override {
     CHECK(pump_ != nullptr);
-    auto first = pump_->next();
-    if (!first) return nullptr;
     auto reply = std::make_unique<HttpReply>();
-    if (first->second.kind == Event::Kind::kError && !format_->begins_with(first->second.error)) {
-      *reply = error_reply(pump_->job().dialect, first->second.error);
-      return reply;
+    while (silent_ > 0) {
+      auto next = pump_->next();
+      if (!next) return nullptr;
+      const auto& [choice, event] = *next;
+      const bool is_error = event.kind == Event::Kind::kError;
+      if (is_error && !format_->begins_with(event.error)) {
+        *reply = error_reply(pump_->job().dialect, event.error);
+        return reply;
+      }
+      if (!std::exchange(heard_[choice], true)) --silent_;
+      first_.push_back(std::move(*next));
+      if (is_error) break;
     }
     reply->content_type = format_->content_type();
     reply->headers.emplace_back("cache-control", "no-cache");
     reply->headers.emplace_back("x-accel-buffering", "no");
     pump_->on_ready({});
     reply->stream =
-        std::make_unique<AnswerStream>(std::move(pump_), std::move(format_), std::move(*first));
+        std::make_unique<AnswerStream>(std::move(pump_), std::move(format_), std::move(first_));
     return reply;
   }
 
  private:
+  size_t silent_;  // generations without an event
+  std::vector<char> heard_;
+  std::deque<std::pair<int, Event>> first_;
   std::unique_ptr<Pump> pump_;
   std::unique_ptr<AnswerFormat> format_;
 };

@@ -8,7 +8,7 @@
 namespace godwit::server {
 namespace {
 
-// Calls f(id, item) for each item that has an id; stops where f gives true.
+// Calls f(id, item) for each item that has an id.
 template <class F>
 void for_items(const StoredResponse& response, const F& f) {
   const Json* output = response.response.find("output");
@@ -16,7 +16,7 @@ void for_items(const StoredResponse& response, const F& f) {
     if (!list) continue;
     for (const Json& item : *list) {
       const Json* id = item.find("id");
-      if (id && id->is_string() && f(id->as_string(), item)) return;
+      if (id && id->is_string()) f(id->as_string(), item);
     }
   }
 }
@@ -27,37 +27,31 @@ void ResponseStore::put(StoredResponse response) {
   const std::lock_guard lock(mutex_);
   if (response.bytes > max_bytes_) return;  // it would drive out all others, and itself
   bytes_ += response.bytes;
+  response.serial = ++serials_;
   list_.push_front(std::make_shared<const StoredResponse>(std::move(response)));
   index_[list_.front()->id] = list_.begin();
-  for_items(*list_.front(), [&](const std::string& id, const Json&) {
-    items_[id] = list_.begin();
-    return false;
+  for_items(*list_.front(), [&](const std::string& id, const Json& item) {
+    items_[{id, list_.front()->serial}] = {list_.begin(), &item};
   });
   while (bytes_ > max_bytes_ && !list_.empty()) drop(std::prev(list_.end()));
 }
 
 void ResponseStore::drop(List::iterator response) {
   for_items(**response, [&](const std::string& id, const Json&) {
-    if (const auto found = items_.find(id); found != items_.end() && found->second == response)
-      items_.erase(found);
-    return false;
+    items_.erase({id, (*response)->serial});
   });
   bytes_ -= (*response)->bytes;
   index_.erase((*response)->id);
   list_.erase(response);
 }
 
-std::optional<Json> ResponseStore::item(std::string_view id) {
+std::shared_ptr<const Json> ResponseStore::item(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  const auto known = items_.find(std::string(id));
-  if (known == items_.end()) return std::nullopt;
-  list_.splice(list_.begin(), list_, known->second);
-  std::optional<Json> found;
-  for_items(*list_.front(), [&](const std::string& item_id, const Json& item) {
-    if (item_id == id) found = item;
-    return found.has_value();
-  });
-  return found;
+  const auto after = items_.upper_bound({id, serials_});
+  if (after == items_.begin() || std::prev(after)->first.first != id) return nullptr;
+  const Item& found = std::prev(after)->second;
+  list_.splice(list_.begin(), list_, found.response);
+  return {*found.response, found.json};
 }
 
 std::shared_ptr<const StoredResponse> ResponseStore::touch(std::string_view id) {

@@ -2,13 +2,15 @@
 // (previous_response_id), in memory, the least recently used given up first.
 #pragma once
 
+#include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "server/json_fields.h"
@@ -22,6 +24,7 @@ struct StoredResponse {
   Json::Array input;                        // items of this request alone
   std::vector<text::ChatMessage> messages;  // the same and the answer, as the engine takes them
   size_t bytes = 0;                         // about, of all that
+  uint64_t serial = 0;                      // given by the store
 };
 
 using StoredTurns = std::vector<std::shared_ptr<const StoredResponse>>;
@@ -36,8 +39,8 @@ class ResponseStore {
   // The conversation up to this response, the first turn first. The error names a missing one.
   Result<StoredTurns> conversation(std::string_view id);
   bool erase(std::string_view id);
-  // An item that was sent or answered with one of them (item_reference).
-  std::optional<Json> item(std::string_view id);
+  // An item that was sent or answered with one of them (item_reference), the newest; null: none.
+  std::shared_ptr<const Json> item(const std::string& id);
 
  private:
   using List = std::list<std::shared_ptr<const StoredResponse>>;
@@ -48,7 +51,12 @@ class ResponseStore {
   std::mutex mutex_;
   List list_;                                              // the newest first
   std::unordered_map<std::string, List::iterator> index_;  // by the response's id
-  std::unordered_map<std::string, List::iterator> items_;  // the last that has the item
+  struct Item {
+    List::iterator response;
+    const Json* json;  // in it
+  };
+  std::map<std::pair<std::string, uint64_t>, Item> items_;  // by their id and the response's serial
+  uint64_t serials_ = 0;
   size_t bytes_ = 0;
 };
 

@@ -25,7 +25,8 @@ HttpReply create(const Api& api, const Store& store, const HttpRequest& http) {
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
   const Delivery delivery = call->stream ? Delivery::kStream : Delivery::kWhole;
-  auto format = responses_format(std::move(*call), *model, store, http.body.size());
+  const size_t bytes = http.body.size() + call->referenced_bytes;
+  auto format = responses_format(std::move(*call), *model, store, bytes);
   return generate(api, Dialect::kOpenAi, std::move(*model), std::move(requests), std::move(format),
                   delivery);
 }

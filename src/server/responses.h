@@ -25,12 +25,13 @@ struct ResponsesCall {
   Json echo;                                // fields that the response repeats
   Json::Array input;                        // this request's items, each with an id
   std::vector<text::ChatMessage> messages;  // the same
+  size_t referenced_bytes = 0;              // of items that were sent as references
 };
 
 Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
                                           std::string_view body);
 
-// Stores the response when it is complete. `bytes`: of the request's body.
+// Stores the response when it is complete. `bytes`: of the request's body and what it refers to.
 std::unique_ptr<AnswerFormat> responses_format(ResponsesCall call, ModelUse model,
                                                std::shared_ptr<ResponseStore> store, size_t bytes);
 

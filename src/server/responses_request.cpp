@@ -1,5 +1,6 @@
 // The body of /v1/responses → GenerationRequest. A list of items becomes messages: a thought, a
 // text and calls that follow each other are one turn of the assistant.
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -137,18 +138,34 @@ std::string_view id_prefix(const Json& item) {
   return type->as_string().ends_with("_output") ? "fco_" : "fc_";
 }
 
-// {"type": "item_reference", "id": …} stands for an item of a response that was stored.
-Result<Json> follow_reference(const Json& item, const std::string& path, ResponseStore& store) {
-  const Json* type = item.find("type");
-  if (!type || !type->is_string() || type->as_string() != "item_reference") return item;
-  TRY(Fields fields, Fields::of(item, path));
-  TRY(const std::string id, fields.require_string("id"));
-  auto stored = store.item(id);
-  if (!stored)
-    return bad_input("{}: item {} was not stored, or is no longer; send the item itself", path,
-                     in_quotes(id));
-  return std::move(*stored);
-}
+// {"type": "item_reference", "id": …} stands for an item of a response that was stored: each once,
+// so that a small request does not become a large one.
+class ReferenceReader {
+ public:
+  explicit ReferenceReader(ResponseStore& store) : store_(store) {}
+
+  // The item itself if it is none.
+  Result<Json> follow(const Json& item, const std::string& path) {
+    const Json* type = item.find("type");
+    if (!type || !type->is_string() || type->as_string() != "item_reference") return item;
+    TRY(Fields fields, Fields::of(item, path));
+    TRY(const std::string id, fields.require_string("id"));
+    if (!followed_.insert(id).second)
+      return bad_input("{}: item {} is referred to twice", path, in_quotes(id));
+    const auto stored = store_.item(id);
+    if (!stored)
+      return bad_input("{}: item {} was not stored, or is no longer; send the item itself", path,
+                       in_quotes(id));
+    bytes_ += stored->dump().size();
+    return *stored;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  ResponseStore& store_;
+  std::set<std::string> followed_;
+  size_t bytes_ = 0;
+};
 
 Status read_input(Fields& fields, const MediaSource& media, ResponseStore& store,
                   ResponsesCall& call) {
@@ -168,15 +185,17 @@ Status read_input(Fields& fields, const MediaSource& media, ResponseStore& store
   }
   if (!input->is_array()) return fields.wrong("input", "string or array of items");
   ItemReader reader(media, call.messages);
+  ReferenceReader references(store);
   for (size_t i = 0; i < input->items().size(); ++i) {
     const std::string path = fmt::format("input[{}]", i);
-    TRY(Json item, follow_reference(input->items()[i], path, store));
+    TRY(Json item, references.follow(input->items()[i], path));
     TRY_STATUS(reader.read(item, path));
     const Json* id = item.find("id");
     if (!id || !id->is_string()) item.set("id", value(new_id(id_prefix(item))));
     if (!item.find("type")) item.set("type", value("message"));
     call.input.push_back(std::move(item));
   }
+  call.referenced_bytes = references.bytes();
   return {};
 }
 

@@ -298,6 +298,7 @@ for (const [name, body, pattern] of [
   ['background', { input: 'x', background: true }, /background/],
   ['a conversation object', { input: 'x', conversation: 'conv_1' }, /conversation/],
   ['an unknown effort', { input: 'x', reasoning: { effort: 'heroic' } }, /reasoning\.effort/],
+  ['an item twice by reference', { input: [1, 2].map(() => ({ type: 'item_reference', id: 'msg_1' })) }, /msg_1/],
   ['a reference to an unknown item', { input: [{ type: 'item_reference', id: 'msg_1' }] }, /input\[0\]: item 'msg_1' was not stored/],
 ]) {
   test(`error: ${name}`, () =>

@@ -148,10 +148,11 @@ TEST(GgufModel, TheVisionPartOfTheRightModel) {
   const Folder folder;
   for (const char* name :
        {"Qwen3.5-4B-Q4_K_M.gguf", "Qwen3.5-9B-Q8_0.gguf", "tiny.gguf", "tiny.bf16.gguf",
-        "other.gguf", "Qwen3.5-4Bx-Q8_0.gguf", "tiny.IQ4_XS.gguf"})
+        "other.gguf", "Qwen3.5-4Bx-Q8_0.gguf", "tiny.IQ4_XS.gguf", "Qwen3.5-2B-Q8_0.gguf"})
     put_gguf(folder / name, "qwen35");
-  for (const char* name : {"mmproj-Qwen3.5-4B-F16.gguf", "mmproj-Qwen3.5-4B-BF16.gguf",
-                           "Qwen3.5-9B.mmproj.gguf", "tiny.mmproj.gguf", "tiny.bf16.mmproj.gguf"})
+  for (const char* name :
+       {"mmproj-Qwen3.5-4B-F16.gguf", "mmproj-Qwen3.5-4B-BF16.gguf", "Qwen3.5-9B.mmproj.gguf",
+        "tiny.mmproj.gguf", "tiny.bf16.mmproj.gguf", "mmproj-Qwen3.5-2B-fp16.gguf"})
     put_gguf(folder / name, "clip");
   const auto vision = [&](const std::string& name) -> std::string {
     const auto files = open_model_files(folder / name);
@@ -164,6 +165,7 @@ TEST(GgufModel, TheVisionPartOfTheRightModel) {
   EXPECT_EQ(vision("tiny.gguf"), "tiny.mmproj.gguf");
   EXPECT_EQ(vision("tiny.bf16.gguf"), "tiny.bf16.mmproj.gguf");
   EXPECT_EQ(vision("tiny.IQ4_XS.gguf"), "tiny.bf16.mmproj.gguf");
+  EXPECT_EQ(vision("Qwen3.5-2B-Q8_0.gguf"), "mmproj-Qwen3.5-2B-fp16.gguf");
   EXPECT_EQ(vision("other.gguf"), "none");
   EXPECT_EQ(vision("Qwen3.5-4Bx-Q8_0.gguf"), "none");  // another model
 }

@@ -25,12 +25,13 @@
 #include "base/folder.h"
 #include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/sanitizers.h"
 #include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef GODWIT_SANITIZED
 constexpr int kRequests = 600, kKills = 5;
 constexpr bool kMemoryIsOurs = false;  // freed memory is held back
 #else

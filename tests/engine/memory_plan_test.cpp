@@ -10,6 +10,7 @@
 #include "base/float16.h"
 #include "checkpoint/gguf.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/sanitizers.h"
 #include "tests/temporary_folder.h"
 
 namespace godwit::engine {
@@ -183,7 +184,7 @@ class MemoryPlanTest : public testing::Test {
     return options;
   }
   static void expect_true(const EngineOptions& options) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef GODWIT_SANITIZED
     GTEST_SKIP() << "a sanitizer holds memory of its own";
 #endif
     const int found = measure_apart(options);

@@ -92,6 +92,15 @@ class Client {
     return false;
   }
 
+  // How often `text` has come and was not read yet.
+  int count(const std::string& text) {
+    rest_ += receive(0);
+    int times = 0;
+    for (size_t at = 0; (at = rest_.find(text, at)) != std::string::npos; at += text.size())
+      ++times;
+    return times;
+  }
+
   // One whole reply.
   Reply read(bool is_head = false) {
     Reply reply;

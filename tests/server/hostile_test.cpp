@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "server/api.h"
+#include "tests/sanitizers.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/server_fixture.h"
 
@@ -25,7 +26,7 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef GODWIT_SANITIZED
 constexpr bool kMemoryIsPlain = false;  // freed memory is kept in quarantine
 #else
 constexpr bool kMemoryIsPlain = true;
