@@ -95,18 +95,18 @@ std::string lower(std::string text) {
   return text;
 }
 
+// What stands between the parts of a file's name.
+bool is_mark(char c) { return c == '-' || c == '.' || c == '_'; }
+
 // The name in small letters without ".gguf" and, for vision files, without "mmproj" and the marks
 // around it.
 std::string stem_of(const fs::path& path) {
   std::string stem = lower(path.stem().string());
   if (const size_t place = stem.find("mmproj"); place != std::string::npos) {
     stem.erase(place, 6);
-    const auto is_mark = [&](size_t i) {
-      return i < stem.size() && (stem[i] == '-' || stem[i] == '.' || stem[i] == '_');
-    };
-    if (place > 0 && is_mark(place - 1))
+    if (place > 0 && is_mark(stem[place - 1]))
       stem.erase(place - 1, 1);
-    else if (is_mark(place))
+    else if (place < stem.size() && is_mark(stem[place]))
       stem.erase(place, 1);
   }
   return stem;
@@ -122,7 +122,7 @@ std::string without_type(const std::string& stem) {
 bool is_of_model(std::string_view stem, std::string_view model) {
   if (!stem.starts_with(model)) return false;
   const std::string_view rest = stem.substr(model.size());
-  return rest.empty() || rest[0] == '-' || rest[0] == '.' || rest[0] == '_';
+  return rest.empty() || is_mark(rest[0]);
 }
 
 // NAME-00002-of-00003.gguf and so on: the files of a split set after its first.

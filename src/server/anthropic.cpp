@@ -240,7 +240,7 @@ Status read_choice(Fields& fields, engine::GenerationRequest& request) {
   TRY(const std::string type, choice->require_string("type"));
   const Json word = value(type == "any" ? "required" : type);
   const Json named = Json::object();
-  TRY_STATUS(apply_tool_choice(type == "tool" ? &named : &word, "tool_choice.type", request));
+  TRY_STATUS(apply_tool_choice(type == "tool" ? &named : &word, "tool_choice.type", request.tools));
   bool one_call = false;
   TRY_STATUS(choice->read("disable_parallel_tool_use", one_call));
   if (one_call) request.max_tool_calls = 1;

@@ -225,15 +225,14 @@ Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path)
   return read;
 }
 
-Status apply_tool_choice(const Json* choice, const std::string& path,
-                         engine::GenerationRequest& request) {
+Status apply_tool_choice(const Json* choice, const std::string& path, std::vector<Json>& tools) {
   if (!choice) return {};
   const std::string_view word = choice->is_string()
                                     ? std::string_view(choice->as_string())
                                     : std::string_view(choice->is_object() ? "named" : "");
   if (word == "auto") return {};
   if (word == "none") {
-    request.tools.clear();
+    tools.clear();
     return {};
   }
   if (word == "required" || word == "named")

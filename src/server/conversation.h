@@ -25,10 +25,8 @@ Result<text::ContentPart> read_part(const Json& part, const std::string& path,
 // [{"type": "function", "function": {name, description, parameters, strict}}] → as the templates
 // take them. A strict tool is refused: output bound to a schema is not supported yet.
 Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path);
-// "auto", "none", "required", {"type": "function", …}; "none" empties
-// the tools.
-Status apply_tool_choice(const Json* choice, const std::string& path,
-                         engine::GenerationRequest& request);
+// "auto", "none", "required", {"type": "function", …}; "none" empties `tools`.
+Status apply_tool_choice(const Json* choice, const std::string& path, std::vector<Json>& tools);
 // "parallel_tool_calls": false, one call an answer.
 Status read_parallel_calls(Fields& fields, engine::GenerationRequest& request);
 // {name, description, SCHEMA_KEY: schema} → {type: function, function: {name, description,

@@ -59,7 +59,7 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
     TRY(request.tools, read_tools(*tools, "tools"));
   }
   if (fields.find("functions")) return bad_input("functions: expected the newer field tools");
-  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request));
+  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request.tools));
   TRY_STATUS(read_parallel_calls(fields, request));
   TRY_STATUS(check_response_format(fields.find("response_format"), "response_format"));
   TRY_STATUS(read_sampling(fields, request.sampling));

@@ -316,7 +316,7 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(read_input(fields, api.media, store, call));
   TRY_STATUS(join_messages(fields, store, call));
   TRY_STATUS(read_responses_tools(fields, call.request.tools));
-  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", call.request));
+  TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", call.request.tools));
   TRY_STATUS(read_parallel_calls(fields, call.request));
   TRY_STATUS(read_sampling(fields, call.request.sampling));
   TRY_STATUS(read_reasoning_options(fields, call));
