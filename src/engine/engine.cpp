@@ -71,13 +71,16 @@ class EngineImpl final : public Engine {
     std::mutex mutex;
     EngineImpl* engine;  // null: gone
   };
-  void wake();  // the engine thread looks at the cancel flags
+  // A request was cancelled: one that waits to be prepared ends here, for others the engine thread
+  // looks at the flags.
+  void end_cancelled();
   Status open_store();
   void prepare_loop(bool only_text);
   void engine_loop();
   PrepareContext prepare_context();
   void prepare_one(Waiting waiting);
   static void push_error(EventChannel& channel, Error error);
+  static void push_cancelled(EventChannel& channel);
 
   const EngineOptions options_;
   const std::shared_ptr<Alive> alive_{new Alive{{}, this}};
@@ -192,10 +195,26 @@ void EngineImpl::push_error(EventChannel& channel, Error error) {
   channel.push(std::move(event));
 }
 
-void EngineImpl::wake() {
-  const std::lock_guard lock(mutex_);
-  woken_ = true;
+void EngineImpl::push_cancelled(EventChannel& channel) {
+  Event done;
+  done.kind = Event::Kind::kDone;
+  done.finish = FinishReason::kCancelled;
+  channel.push(std::move(done));
+}
+
+void EngineImpl::end_cancelled() {
+  std::vector<std::shared_ptr<EventChannel>> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(waiting_, [&](const Waiting& waiting) {
+      if (!waiting.channel->cancelled()) return false;
+      ended.push_back(waiting.channel);
+      return true;
+    });
+    woken_ = true;
+  }
   to_run_.notify_one();
+  for (const auto& channel : ended) push_cancelled(*channel);
 }
 
 Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request) {
@@ -215,7 +234,7 @@ Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request
     }
     channel->set_wake([alive = alive_] {
       const std::lock_guard alive_lock(alive->mutex);
-      if (alive->engine) alive->engine->wake();
+      if (alive->engine) alive->engine->end_cancelled();
     });
     waiting_.push_back({std::move(request), channel, Clock::now(), with_media});
   }
@@ -266,10 +285,7 @@ void EngineImpl::prepare_one(Waiting waiting) {
       --preparing_;  // before the client can know, so that the counts are never behind an answer
     }
     if (waiting.channel->cancelled()) {
-      Event done;
-      done.kind = Event::Kind::kDone;
-      done.finish = FinishReason::kCancelled;
-      waiting.channel->push(std::move(done));
+      push_cancelled(*waiting.channel);
     } else {
       push_error(*waiting.channel, std::move(prepared.error()));
     }

@@ -791,6 +791,32 @@ TEST(EngineQueue, RefusesHonestlyWhenFull) {
   EXPECT_EQ(engine->stats().refused, refused);
 }
 
+// Whoever waits behind pictures that are being decoded need not wait to be forgotten.
+TEST(EngineQueue, CancelledWhileWaitingToBePrepared) {
+  const auto engine = open_engine(nano_options());
+  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
+  const std::string picture = read_file(path).value();
+  std::vector<std::shared_ptr<Generation>> pictures;
+  for (int i = 0; i < 40; ++i) {
+    GenerationRequest request = ask("What is shown?", 2);
+    const auto bytes = std::make_shared<std::string>(picture + std::to_string(i));  // none is known
+    text::ContentPart part;
+    part.kind = text::ContentPart::Kind::kImage;
+    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{path, bytes, {}, 2});
+    request.messages[0].content.insert(request.messages[0].content.begin(), part);
+    pictures.push_back(engine->submit(request).value());
+  }
+  const auto last = pictures.back();
+  pictures.pop_back();
+  last->cancel();
+  const auto event = last->poll();  // at once
+  ASSERT_TRUE(event.has_value());
+  EXPECT_EQ(event->kind, Event::Kind::kDone);
+  EXPECT_EQ(event->finish, FinishReason::kCancelled);
+  EXPECT_FALSE(last->next()) << "nothing after the end";
+  for (const auto& other : pictures) EXPECT_EQ(collect(*other).error, "");
+}
+
 TEST(EngineQueue, ClosingEndsEveryRequest) {
   std::vector<std::shared_ptr<Generation>> generations;
   {
