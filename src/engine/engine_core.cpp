@@ -297,24 +297,25 @@ bool EngineCore::attach_snapshot(Sequence& sequence, const cache::PrefixMatch& m
 // Why no more was reused: where the tokens parted from what is known, or that no snapshot was left
 // nearer.
 void EngineCore::explain_reuse(Sequence& sequence, const cache::PrefixMatch& match, int64_t limit) {
-  const int64_t known = std::min(match.matched, limit);
+  const int64_t known = std::min(match.matched, limit);  // from the limit on, nothing may be reused
+  const bool diverged = match.diverged && match.matched < limit;
   if (known - match.position >= kPageTokens) {
     ++stats_.reuse_no_snapshot;
   } else if (known == 0) {
     ++stats_.reuse_unknown;
   } else {
-    ++(match.diverged ? stats_.reuse_diverged : stats_.reuse_whole);
+    ++(diverged ? stats_.reuse_diverged : stats_.reuse_whole);
   }
-  if (match.position >= known && !match.diverged) return;
+  if (match.position >= known && !diverged) return;
   std::string place = "the prompt";
   for (const auto& [begin, name] : sequence.prompt.sections) {
-    if (begin <= match.matched) place = name;
+    if (begin <= known) place = name;
   }
-  std::string note = match.diverged ? fmt::format("diverged at {} after {} of {} tokens", place,
-                                                  match.matched, sequence.prompt_tokens)
-                                    : fmt::format("{} of {} tokens are known", match.matched,
-                                                  sequence.prompt_tokens);
-  if (match.position < match.matched) {
+  std::string note = diverged
+                         ? fmt::format("diverged at {} after {} of {} tokens", place, known,
+                                       sequence.prompt_tokens)
+                         : fmt::format("{} of {} tokens are known", known, sequence.prompt_tokens);
+  if (match.position < known) {
     note += match.position > 0 ? fmt::format("; nearest snapshot at {}", match.position)
                                : std::string("; no snapshot before");
   }
