@@ -112,6 +112,7 @@ Result<std::unique_ptr<DiskStore>> DiskStore::open(Options options) {
   if (error) return failed("cache folder {}: {}", options.folder, error.message());
   auto store = std::unique_ptr<DiskStore>(new DiskStore(std::move(options)));
   TRY_STATUS(store->scan());
+  if (store->bytes_ > store->options_.max_bytes) store->make_room();  // the limit was lowered
   store->writer_ = std::thread([s = store.get()] { s->write_loop(); });
   return store;
 }

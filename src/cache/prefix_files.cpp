@@ -47,6 +47,7 @@ bool PrefixFiles::begin_record(Spill& spill) const {
     if (position <= first) continue;
     const Hash128& key = spill.hashes[position];
     if (store_.contains(RecordKind::kPrefix, key)) {
+      store_.used(RecordKind::kPrefix, key);
       spill.parent = key;
       spill.parent_position = position;
       continue;

@@ -166,6 +166,22 @@ TEST_F(DiskStoreTest, ForeignFilesAreLeftAlone) {
   EXPECT_TRUE(fs::exists(folder_ + "/notes.txt"));
 }
 
+TEST_F(DiskStoreTest, ALoweredLimitHoldsFromTheStart) {
+  {
+    const auto store = open();
+    for (uint32_t n = 0; n < 6; ++n) store->put(record(n));
+    store->flush();
+    EXPECT_GT(store->bytes(), 20000u);
+  }
+  const auto store = open(1, 20000);
+  EXPECT_LE(store->bytes(), 20000u);
+  int kept = 0;
+  for (uint32_t n = 0; n < 6; ++n) kept += check(*store, n);
+  EXPECT_GE(kept, 1);
+  EXPECT_LT(kept, 6);
+  EXPECT_EQ(files().size(), static_cast<size_t>(kept));
+}
+
 TEST_F(DiskStoreTest, TheOldestGoAboveTheLimit) {
   auto store = open(1, 40000);
   const auto hours_ago = [&](uint32_t n, int hours) {
