@@ -36,7 +36,8 @@ class PackedMatrix {
   size_t bytes() const { return bytes_; }
   std::byte* data() const { return data_.get(); }
   explicit operator bool() const { return rows_ > 0; }
-  // Decodes rows [first, first + count) to f32 (embedding look-up of tied weights, tests).
+  // Decodes rows [first, first + count) to f32, target [count, columns] (embedding look-up of tied
+  // weights, tests).
   void unpack_rows(int64_t first, int64_t count, float* target) const;
 
  private:

@@ -28,7 +28,8 @@ void silu_mul(const Context&, ConstMatrixView gate, ConstMatrixView up, MatrixVi
 // x = gelu(x): tanh form (vision blocks), erf form (merger)
 void gelu_tanh(const Context&, MatrixView x);
 void gelu_erf(const Context&, MatrixView x);
-// row i of out += scale[i] · row of x   (mixture of experts)
+// Row target_row[i] of out += scale[i] · row i of x, for each of x's rows (mixture of experts).
+// scale, target_row: [x.rows]
 void add_scaled_rows(const Context&, ConstMatrixView x, const float* scale,
                      const int32_t* target_row, MatrixView out);
 
@@ -96,7 +97,7 @@ struct DeltaRuleShape {
   bool gguf_head_order = false;
 };
 // Gates: beta = sigmoid(b); log_decay = a_coefficient · softplus(a + dt_bias), with a_coefficient =
-// −exp(A_log). All [T, value_heads].
+// −exp(A_log). [T, value_heads]; a_coefficient, dt_bias: [value_heads].
 void delta_gates(const Context&, ConstMatrixView b, ConstMatrixView a, const float* a_coefficient,
                  const float* dt_bias, MatrixView beta, MatrixView log_decay);
 // The rank-one factors of each position, kept so that it can be undone or replayed (null: not

@@ -25,9 +25,13 @@ struct Size {
   int height, width;
   bool operator==(const Size&) const = default;
 };
+// The size that a picture is resized to: both sides multiples of `factor` (patch · merge size), the
+// area within limits, the aspect nearly kept (the rounding of the reference, spec §4). An error if
+// the aspect is beyond 200 : 1. For video, limits.max_pixels bounds frames · height · width.
 Result<Size> smart_resize_image(Size size, PixelLimits limits, int factor = 32);
 Result<Size> smart_resize_video(int frames, Size size, PixelLimits limits, int factor = 32);
 
+// Bicubic with antialiasing in integers, bit for bit as the reference's (tests/goldens/media).
 Picture resize_bicubic(const Picture& picture, Size to);
 
 struct Grid {
