@@ -79,8 +79,6 @@ class EngineImpl final : public Engine {
   void engine_loop();
   PrepareContext prepare_context();
   void prepare_one(Waiting waiting);
-  static void push_error(EventChannel& channel, Error error);
-  static void push_cancelled(EventChannel& channel);
 
   const EngineOptions options_;
   const std::shared_ptr<Alive> alive_{new Alive{{}, this}};
@@ -181,25 +179,10 @@ EngineImpl::~EngineImpl() {
   for (std::thread& thread : threads_) thread.join();
   // Whoever still waits for events gets an end.
   for (Waiting& waiting : waiting_)
-    push_error(*waiting.channel, {"the engine is closing", ErrorKind::kFailed});
+    waiting.channel->push_error({"the engine is closing", ErrorKind::kFailed});
   for (auto& sequence : inbox_)
-    push_error(*sequence->channel, {"the engine is closing", ErrorKind::kFailed});
+    sequence->channel->push_error({"the engine is closing", ErrorKind::kFailed});
   if (core_) core_->fail_all("the engine is closing");
-}
-
-void EngineImpl::push_error(EventChannel& channel, Error error) {
-  Event event;
-  event.kind = Event::Kind::kError;
-  event.finish = FinishReason::kError;
-  event.error = std::move(error);
-  channel.push(std::move(event));
-}
-
-void EngineImpl::push_cancelled(EventChannel& channel) {
-  Event done;
-  done.kind = Event::Kind::kDone;
-  done.finish = FinishReason::kCancelled;
-  channel.push(std::move(done));
 }
 
 void EngineImpl::end_cancelled() {
@@ -214,7 +197,7 @@ void EngineImpl::end_cancelled() {
     woken_ = true;
   }
   to_run_.notify_one();
-  for (const auto& channel : ended) push_cancelled(*channel);
+  for (const auto& channel : ended) channel->push_cancelled();
 }
 
 Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request) {
@@ -285,9 +268,9 @@ void EngineImpl::prepare_one(Waiting waiting) {
       --preparing_;  // before the client can know, so that the counts are never behind an answer
     }
     if (waiting.channel->cancelled()) {
-      push_cancelled(*waiting.channel);
+      waiting.channel->push_cancelled();
     } else {
-      push_error(*waiting.channel, std::move(prepared.error()));
+      waiting.channel->push_error(std::move(prepared.error()));
     }
     return;
   }

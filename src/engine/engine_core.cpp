@@ -698,11 +698,7 @@ void EngineCore::remove(Scheduler::Id id) {
 }
 
 void EngineCore::fail(Sequence& sequence, const std::string& reason) {
-  Event event;
-  event.kind = Event::Kind::kError;
-  event.finish = FinishReason::kError;
-  event.error = {reason, ErrorKind::kFailed};
-  sequence.channel->push(std::move(event));
+  sequence.channel->push_error({reason, ErrorKind::kFailed});
   remove(sequence.id);
 }
 

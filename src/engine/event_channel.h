@@ -42,6 +42,20 @@ class EventChannel : public Generation {
     if (notify_) notify_();
     added_.notify_all();
   }
+  // The two ends that carry no answer.
+  void push_error(Error error) {
+    Event event;
+    event.kind = Event::Kind::kError;
+    event.finish = FinishReason::kError;
+    event.error = std::move(error);
+    push(std::move(event));
+  }
+  void push_cancelled() {
+    Event event;
+    event.kind = Event::Kind::kDone;
+    event.finish = FinishReason::kCancelled;
+    push(std::move(event));
+  }
 
  private:
   std::optional<Event> take() {
