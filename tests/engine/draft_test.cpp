@@ -5,7 +5,6 @@
 #include <array>
 #include <random>
 
-#include "base/mapped_file.h"
 #include "engine/draft_policy.h"
 #include "tests/engine/engine_fixture.h"
 
@@ -16,12 +15,7 @@ using Trace = std::vector<std::pair<int32_t, float>>;
 
 GenerationRequest with_picture(const std::string& question) {
   auto request = ask(question, 60);
-  const auto bytes = std::make_shared<const std::string>(
-      read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-02.png").value());
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"sign.png", bytes, {}, 2});
-  request.messages[0].content.insert(request.messages[0].content.begin(), picture);
+  put_first(request, picture_file("tests/goldens/nano/pictures/ocr-02.png"));
   return request;
 }
 

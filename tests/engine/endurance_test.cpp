@@ -23,7 +23,6 @@
 #include <thread>
 
 #include "base/folder.h"
-#include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/sanitizers.h"
 #include "tests/temporary_folder.h"
@@ -48,13 +47,7 @@ int64_t resident_bytes() {
 }
 
 text::ContentPart picture(int index) {
-  text::ContentPart part;
-  part.kind = text::ContentPart::Kind::kImage;
-  const std::string path =
-      fmt::format(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-{:02}.png", 1 + index % 4);
-  part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
-      "sign.png", std::make_shared<const std::string>(read_file(path).value()), {}, 2});
-  return part;
+  return picture_file(fmt::format("tests/goldens/nano/pictures/ocr-{:02}.png", 1 + index % 4));
 }
 
 std::string words(std::mt19937& random, int count) {
@@ -75,8 +68,7 @@ GenerationRequest any_request(std::mt19937& random) {
     request.messages.push_back(message("assistant", "Yes."));
     request.messages.push_back(message("user", words(often, 20)));
   }
-  if (one_in(6))
-    request.messages[0].content.insert(request.messages[0].content.begin(), picture(random() % 4));
+  if (one_in(6)) put_first(request, picture(random() % 4));
   if (one_in(5)) request.thinking = Thinking::kOn;
   if (one_in(3)) request.sampling.temperature = 1;
   if (one_in(8)) request.logprobs = 2;
@@ -154,7 +146,7 @@ TEST(Endurance, ThousandsOfMixedRequestsLeaveNothingBehind) {
 std::vector<GenerationRequest> conversation() {
   GenerationRequest request = ask("What is the capital of France?");
   request.logprobs = 0;
-  request.messages[0].content.insert(request.messages[0].content.begin(), picture(1));
+  put_first(request, picture(1));
   std::vector<GenerationRequest> turns = {request};
   request.messages.push_back(message("assistant", "I do not know."));
   request.messages.push_back(message("user", "Repeat after me: blue river stone."));

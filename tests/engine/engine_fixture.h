@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "engine/engine.h"
 
 namespace godwit::engine {
@@ -56,6 +57,28 @@ inline GenerationRequest ask(const std::string& question, int max_tokens = 40) {
   request.sampling.temperature = 0;
   request.max_tokens = max_tokens;
   return request;
+}
+
+// A picture or clip as a message holds it: its encoded bytes, or a file of the project.
+inline text::ContentPart picture_of(const std::string& name, const std::string& bytes) {
+  text::ContentPart part;
+  part.kind = text::ContentPart::Kind::kImage;
+  part.media = std::make_shared<text::MediaBytes>(
+      text::MediaBytes{name, std::make_shared<const std::string>(bytes), {}, 2, {}});
+  return part;
+}
+inline text::ContentPart picture_file(const std::string& path) {
+  return picture_of(path, read_file(GODWIT_SOURCE_DIR "/" + path).value());
+}
+inline text::ContentPart clip_file(const std::string& path) {
+  text::ContentPart part = picture_file(path);
+  part.kind = text::ContentPart::Kind::kVideo;
+  return part;
+}
+// Before what the first message says.
+inline void put_first(GenerationRequest& request, const text::ContentPart& part) {
+  auto& content = request.messages[0].content;
+  content.insert(content.begin(), part);
 }
 
 struct Reply {
@@ -126,5 +149,16 @@ inline std::vector<Reply> answers_at_once(Engine& engine,
   for (auto& generation : generations) replies.push_back(collect(*generation));
   return replies;
 }
+
+// One engine for all tests of a suite.
+class EngineTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { engine_ = open_engine(nano_options()).release(); }
+  static void TearDownTestSuite() {
+    delete engine_;
+    engine_ = nullptr;
+  }
+  inline static Engine* engine_ = nullptr;
+};
 
 }  // namespace godwit::engine

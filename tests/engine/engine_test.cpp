@@ -7,29 +7,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
-#include "base/mapped_file.h"
 #include "checkpoint/tensor_source.h"
-#include "tests/damaged_model.h"
 #include "tests/engine/engine_fixture.h"
-#include "tests/temporary_folder.h"
 
 namespace godwit::engine {
 namespace {
 
 using testing::HasSubstr;
-
-class EngineTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { engine_ = open_engine(nano_options()).release(); }
-  static void TearDownTestSuite() {
-    delete engine_;
-    engine_ = nullptr;
-  }
-  static Engine* engine_;
-};
-Engine* EngineTest::engine_ = nullptr;
 
 checkpoint::Json weather_tool() {
   return checkpoint::parse_json(
@@ -189,73 +174,6 @@ TEST_F(EngineTest, ACallThatIsCutStaysOpen) {
   EXPECT_GT(cut, 3);
 }
 
-// The same bytes as a picture and as a clip.
-TEST_F(EngineTest, AGifIsAPictureOrAClip) {
-  const auto bytes = std::make_shared<std::string>(
-      read_file(GODWIT_SOURCE_DIR "/tests/goldens/media/video/anim.gif").value());
-  const auto look = [&](text::ContentPart::Kind kind) {
-    GenerationRequest request = ask("What is in it?");
-    text::ContentPart part;
-    part.kind = kind;
-    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"anim.gif", bytes, {}, 2});
-    request.messages[0].content.insert(request.messages[0].content.begin(), part);
-    return answer(*engine_, request);
-  };
-  for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(look(text::ContentPart::Kind::kImage).error, "");
-    EXPECT_EQ(look(text::ContentPart::Kind::kVideo).error, "");
-  }
-}
-
-// A block of the tower a step: who is answered meanwhile gets a token with each.
-TEST_F(EngineTest, APictureDoesNotHoldUpOthers) {
-  auto options = nano_options();
-  options.vision_ms = 0;
-  auto seen = ask("What is in the picture?");
-  text::ContentPart part;
-  part.kind = text::ContentPart::Kind::kImage;
-  part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
-      "shapes.png",
-      std::make_shared<std::string>(read_file(GODWIT_SOURCE_DIR "/examples/shapes.png").value())});
-  seen.messages[0].content.insert(seen.messages[0].content.begin(), part);
-  const Reply alone = answer(*engine_, seen);
-
-  auto long_answer = ask("What is the capital of France?", 500);
-  long_answer.ignore_end = true;
-  int64_t between = 0;
-  // Once, unless this thread was late to listen.
-  for (int round = 0; round < 5 && between < 3; ++round) {
-    const auto engine = open_engine(options);
-    const auto beside = engine->submit(long_answer).value();
-    while (beside->next()->kind != Event::Kind::kContent) continue;
-    const auto looking = engine->submit(seen).value();
-    std::vector<int64_t> told;  // tokens of all, as the events of the picture's request come
-    looking->on_event([&] { told.push_back(engine->stats().generated_tokens); });
-    const Reply reply = collect(*looking);
-    EXPECT_EQ(reply.content, alone.content);
-    EXPECT_EQ(reply.done.usage.pictures_encoded, 1);
-    ASSERT_GE(told.size(), 2u);
-    between = told[1] - told[0];
-    beside->cancel();
-  }
-  EXPECT_GE(between, 3) << "as many as the tower has blocks, less two";
-}
-
-TEST_F(EngineTest, TooManyPicturesAreRefusedBeforeAllAreDecoded) {
-  GenerationRequest request = ask("What are they?");
-  for (int i = 0; i < 3000; ++i) {
-    text::ContentPart part;
-    part.kind = text::ContentPart::Kind::kImage;
-    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
-        "p.png",
-        std::make_shared<std::string>(read_file(GODWIT_SOURCE_DIR "/examples/shapes.png").value()),
-        {},
-        2});
-    request.messages[0].content.push_back(part);
-  }
-  EXPECT_THAT(answer(*engine_, request).error, HasSubstr("prompt is too long: "));
-}
-
 TEST_F(EngineTest, StopStringsHaveALimit) {
   GenerationRequest request = ask("Hello");
   request.stop.assign(65, "x");
@@ -346,11 +264,7 @@ TEST_F(EngineTest, BadRequestsAreToldInOneLine) {
   bad.messages[0].role = "stranger";
   EXPECT_NE(error_of(bad), "");
   bad = ask("Hi");
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  picture.media = std::make_shared<text::MediaBytes>(
-      text::MediaBytes{"photo.png", std::make_shared<std::string>("no picture"), {}, 2});
-  bad.messages[0].content.push_back(picture);
+  put_first(bad, picture_of("photo.png", "no picture"));
   EXPECT_NE(error_of(bad).find("photo.png"), std::string::npos);
   EXPECT_EQ(engine_->stats().running, 0);
   EXPECT_EQ(engine_->stats().waiting, 0);
@@ -373,63 +287,6 @@ TEST_F(EngineTest, CancelEndsWithinAStep) {
   EXPECT_LT(last.usage.completion_tokens, 1500);
   EXPECT_GT(notified, 0);
   EXPECT_FALSE(generation->next()) << "nothing after the end";
-}
-
-// Whenever it comes, before, in or after the vision tower: the request ends, its pages come back,
-// and the next one sees the picture.
-TEST_F(EngineTest, CancelWhileAPictureIsRead) {
-  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
-  const auto bytes = std::make_shared<std::string>(read_file(path).value());
-  auto options = nano_options();
-  options.cache_bytes = size_t{16} << 20;
-  const auto engine = open_engine(options);
-  GenerationRequest request = ask("What is in the picture?");
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{path, bytes, {}, 2});
-  request.messages[0].content.insert(request.messages[0].content.begin(), picture);
-  request.ignore_end = true;
-  request.max_tokens = -1;
-  int before_any_token = 0;
-  for (int i = 0; i < 60; ++i) {
-    auto generation = engine->submit(request).value();
-    std::this_thread::sleep_for(std::chrono::microseconds(i * 250));
-    generation->cancel();
-    const Reply reply = collect(*generation);
-    EXPECT_EQ(reply.error, "");
-    EXPECT_EQ(reply.done.finish, FinishReason::kCancelled);
-    before_any_token += reply.done.usage.completion_tokens == 0;
-  }
-  EXPECT_GT(before_any_token, 0);
-  request.ignore_end = false;
-  request.max_tokens = 40;
-  EXPECT_EQ(answer(*engine, request).content,
-            "A blue star, a green square, a yellow diamond and a pink square.");
-  EXPECT_EQ(engine->stats().running, 0);
-}
-
-// A vision tower that gives NaN ends the requests with pictures; those beside them go on.
-TEST_F(EngineTest, NumbersThatAreNotFiniteEndTheirRequestAlone) {
-  const TemporaryFolder folder;
-  auto options = nano_options();
-  options.model = nano_with_nan(folder.string(), "model.visual.merger.linear_fc2.bias");
-  const auto engine = open_engine(options);
-  GenerationRequest text = ask("What is the capital of France?"), seen = text;
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
-  picture.media = std::make_shared<text::MediaBytes>(
-      text::MediaBytes{path, std::make_shared<std::string>(read_file(path).value()), {}, 2});
-  seen.messages[0].content.push_back(picture);
-  GenerationRequest embedded = seen, scored = seen;
-  embedded.task = Task::kEmbed;
-  scored.task = Task::kScore;
-  const std::string expected = answer(*engine, text).content;
-  EXPECT_EQ(expected, "The capital of France is Paris.");
-  const auto replies = answers_at_once(*engine, {text, seen, embedded, text, scored, text});
-  for (const size_t i : {0, 3, 5}) EXPECT_EQ(replies[i].content, expected);
-  for (const size_t i : {1, 2, 4}) EXPECT_THAT(replies[i].error, HasSubstr("not finite")) << i;
-  EXPECT_EQ(engine->stats().running, 0);
 }
 
 // A conversation of many turns costs only what is new in each.
@@ -601,40 +458,6 @@ TEST_P(EngineUndo, AnEditedAnswerGoesOnFromWhereItDiffers) {
   }
 }
 
-TEST_F(EngineTest, APictureIsEncodedOnce) {
-  const auto bytes = std::make_shared<const std::string>(
-      read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-01.png").value());
-  GenerationRequest request = ask("Which text do you see?");
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"sign.png", bytes, {}, 2});
-  request.messages[0].content.insert(request.messages[0].content.begin(), picture);
-  const Reply first = answer(*engine_, request);
-  EXPECT_EQ(first.done.usage.pictures_encoded, 1);
-  EXPECT_EQ(first.done.usage.vision_tokens, 20);
-  // Other words before the picture: its tokens are computed again, its rows are not.
-  request.messages.insert(request.messages.begin(), message("system", "Be short."));
-  const Reply second = answer(*engine_, request);
-  EXPECT_EQ(second.done.usage.pictures_encoded, 0);
-  EXPECT_EQ(second.done.usage.pictures_reused, 1);
-  EXPECT_FALSE(second.content.empty());
-}
-
-TEST_F(EngineTest, AClipThatIsCancelledWhileItIsDecodedIsNoError) {
-  const auto bytes = std::make_shared<const std::string>(
-      read_file(GODWIT_SOURCE_DIR "/tests/goldens/media/video/h264.mp4").value());
-  GenerationRequest request = ask("What happens in the video?");
-  text::ContentPart clip;
-  clip.kind = text::ContentPart::Kind::kVideo;
-  clip.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"h264.mp4", bytes, {}, 2});
-  request.messages[0].content.insert(request.messages[0].content.begin(), clip);
-  auto generation = engine_->submit(std::move(request)).value();
-  generation->cancel();
-  const Reply reply = collect(*generation);
-  EXPECT_EQ(reply.error, "");
-  EXPECT_EQ(reply.done.finish, FinishReason::kCancelled);
-}
-
 std::vector<float> embed(Engine& engine, const std::string& text, Pooling pooling) {
   GenerationRequest request;
   request.raw_text = text;
@@ -672,16 +495,7 @@ TEST_F(EngineTest, EmbeddingsOfPictures) {
     request.pooling = pooling;
     request.template_options.add_generation_prompt = false;
     request.messages.push_back(message("user", ""));
-    text::ContentPart picture;
-    picture.kind = text::ContentPart::Kind::kImage;
-    picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{
-        file,
-        std::make_shared<const std::string>(
-            read_file(std::string(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/") + file)
-                .value()),
-        {},
-        2});
-    request.messages[0].content.insert(request.messages[0].content.begin(), picture);
+    put_first(request, picture_file(std::string("tests/goldens/nano/pictures/") + file));
     const Reply reply = answer(*engine_, request);
     EXPECT_EQ(reply.error, "");
     EXPECT_EQ(reply.done.usage.vision_tokens > 0, true);
@@ -789,32 +603,6 @@ TEST(EngineQueue, RefusesHonestlyWhenFull) {
   for (auto& generation : accepted)
     EXPECT_EQ(collect(*generation).done.finish, FinishReason::kCancelled);
   EXPECT_EQ(engine->stats().refused, refused);
-}
-
-// Whoever waits behind pictures that are being decoded need not wait to be forgotten.
-TEST(EngineQueue, CancelledWhileWaitingToBePrepared) {
-  const auto engine = open_engine(nano_options());
-  const std::string path = GODWIT_SOURCE_DIR "/examples/shapes.png";
-  const std::string picture = read_file(path).value();
-  std::vector<std::shared_ptr<Generation>> pictures;
-  for (int i = 0; i < 40; ++i) {
-    GenerationRequest request = ask("What is shown?", 2);
-    const auto bytes = std::make_shared<std::string>(picture + std::to_string(i));  // none is known
-    text::ContentPart part;
-    part.kind = text::ContentPart::Kind::kImage;
-    part.media = std::make_shared<text::MediaBytes>(text::MediaBytes{path, bytes, {}, 2});
-    request.messages[0].content.insert(request.messages[0].content.begin(), part);
-    pictures.push_back(engine->submit(request).value());
-  }
-  const auto last = pictures.back();
-  pictures.pop_back();
-  last->cancel();
-  const auto event = last->poll();  // at once
-  ASSERT_TRUE(event.has_value());
-  EXPECT_EQ(event->kind, Event::Kind::kDone);
-  EXPECT_EQ(event->finish, FinishReason::kCancelled);
-  EXPECT_FALSE(last->next()) << "nothing after the end";
-  for (const auto& other : pictures) EXPECT_EQ(collect(*other).error, "");
 }
 
 TEST(EngineQueue, ClosingEndsEveryRequest) {

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/mapped_file.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/temporary_folder.h"
 
@@ -30,12 +29,7 @@ std::vector<GenerationRequest> questions() {
     all.back().ignore_end = true;
   }
   all[2].thinking = Thinking::kOn;
-  const auto bytes = std::make_shared<const std::string>(
-      read_file(GODWIT_SOURCE_DIR "/tests/goldens/nano/pictures/ocr-02.png").value());
-  text::ContentPart picture;
-  picture.kind = text::ContentPart::Kind::kImage;
-  picture.media = std::make_shared<text::MediaBytes>(text::MediaBytes{"sign.png", bytes, {}, 2});
-  all[7].messages[0].content.insert(all[7].messages[0].content.begin(), picture);
+  put_first(all[7], picture_file("tests/goldens/nano/pictures/ocr-02.png"));
   std::string filler;
   for (int i = 0; i < 70; ++i) filler += fmt::format("item {} is {}; ", i, i * 37 % 91);
   all[3].messages[0].content[0].text = filler + all[3].messages[0].content[0].text;
