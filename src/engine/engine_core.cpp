@@ -197,10 +197,12 @@ void EngineCore::drop_cancelled() {
 
 void EngineCore::admit() {
   for (;;) {
-    if (const auto id = scheduler_.admit(pool_->free() + tree_.evictable_pages())) {
-      start(*sequences_.at(*id));
-    } else if (last_.memory && scheduler_.waiting() > 0 &&
-               scheduler_.running() < parts_.options.max_sequences) {
+    for (Scheduler::Id id : scheduler_.to_start()) {
+      if (!is_held(*sequences_.at(id))) start(*sequences_.at(id));
+    }
+    if (scheduler_.admit(pool_->free() + tree_.evictable_pages())) continue;
+    if (last_.memory && scheduler_.waiting() > 0 &&
+        scheduler_.running() < parts_.options.max_sequences) {
       last_ = {};  // its pages are wanted
     } else {
       return;
@@ -215,11 +217,9 @@ void EngineCore::start(Sequence& sequence) {
     sequence.timings.queued =
         std::max(0.0, seconds_since(sequence.submitted) - sequence.timings.prepare);
   }
-  const bool wants_all =
-      sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
   if (drafter_ && sequence.prompt.task == Task::kGenerate && sequence.prompt.draft_tokens != 0)
     sequence.drafts = drafter_->start();
-  if (parts_.options.prefix_cache && !wants_all) attach_prefix(sequence);
+  if (uses_prefix(sequence)) attach_prefix(sequence);
   if (!sequence.memory) sequence.memory = new_memory();
   scheduler_.started(sequence.id, sequence.memory->length());
   std::erase_if(sequence.branch_stops,

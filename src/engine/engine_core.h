@@ -55,9 +55,15 @@ class EngineCore {
 
   void drop_cancelled();
   void admit();
+  bool is_held(Sequence& sequence);
   void start(Sequence& sequence);
   std::unique_ptr<cache::SequenceMemory> new_memory();
+  bool uses_prefix(const Sequence& sequence) const;
+  // Tokens that may be reused at most: rows that the answer is made of must be computed.
+  static int64_t reuse_limit(const Sequence& sequence);
   bool attach_prefix(Sequence& sequence);
+  // Where the last conversation could go on; 0: nowhere.
+  int64_t last_position(std::span<const cache::Key> keys, int64_t limit) const;
   // Goes on from the last conversation if that reaches further than `match`, with its last
   // positions taken back.
   bool attach_last(Sequence& sequence, const std::vector<cache::Key>& keys, int64_t limit,

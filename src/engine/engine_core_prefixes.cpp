@@ -20,11 +20,60 @@ std::unique_ptr<cache::SequenceMemory> EngineCore::new_memory() {
   return std::make_unique<cache::SequenceMemory>(parts_.settings.geometry, *pool_, blocks_, undo_);
 }
 
+bool EngineCore::uses_prefix(const Sequence& sequence) const {
+  const bool wants_all_rows =
+      sequence.prompt.task == Task::kEmbed && sequence.prompt.pooling == Pooling::kMean;
+  return parts_.options.prefix_cache && !wants_all_rows;
+}
+
+int64_t EngineCore::reuse_limit(const Sequence& sequence) {
+  return sequence.prompt.task == Task::kScore ? sequence.prompt.score_from - 1
+                                              : sequence.length() - 1;
+}
+
+// What several prompts begin with is computed once, also when they come at once: a younger one
+// waits while an older one is about to compute more of it, by a page or more, than is known. It
+// loses nothing: it would need the same rows of the same steps.
+bool EngineCore::is_held(Sequence& sequence) {
+  if (!uses_prefix(sequence)) return false;
+  const auto is_ahead = [](const Sequence& older, int64_t until) {
+    return older.memory && older.memory->length() < until;
+  };
+  if (const auto leader = sequences_.find(std::exchange(sequence.leader.id, 0));
+      leader != sequences_.end() && is_ahead(*leader->second, sequence.leader.until)) {
+    sequence.leader.id = leader->first;
+    return true;
+  }
+  const std::span<const cache::Key> keys = sequence.prompt.keys;
+  const int64_t limit = reuse_limit(sequence);
+  Sequence* leader = nullptr;
+  int64_t until = 0;
+  for (const auto& [id, older] : sequences_) {
+    if (id >= sequence.id) break;
+    if (older->prompt.task == Task::kEmbed || !is_ahead(*older, older->prompt_tokens)) continue;
+    const auto& others = older->prompt.keys;
+    const int64_t common =
+        std::mismatch(keys.begin(), keys.end(), others.begin(), others.end()).first - keys.begin();
+    const int64_t end = std::min({common, limit, reuse_limit(*older)});
+    const int64_t stop = older->prompt.task == Task::kScore ? older->prompt.score_from - 1
+                                                            : scheduler_.on_grain(id, end);
+    if (stop > end || stop <= until || !is_ahead(*older, stop) || !wants_snapshot(*older, stop))
+      continue;
+    leader = older.get();
+    until = stop;
+  }
+  const auto known = [&] {
+    return std::max(tree_.longest_position(keys, limit), last_position(keys, limit));
+  };
+  if (!leader || until < known() + kPageTokens) return false;
+  if (scheduler_.add_stop(leader->id, until)) leader->branch_stops.insert(until);
+  sequence.leader = {leader->id, until};
+  return true;
+}
+
 bool EngineCore::attach_prefix(Sequence& sequence) {
   const auto keys = sequence.keys(sequence.length());
-  // Rows that the answer is made of must be computed.
-  const int64_t limit =
-      sequence.prompt.task == Task::kScore ? sequence.prompt.score_from - 1 : sequence.length() - 1;
+  const int64_t limit = reuse_limit(sequence);
   if (files_) files_->restore(keys, limit);
   cache::PrefixMatch match = tree_.find(keys, limit);
   const bool is_first = !sequence.was_looked_up;
@@ -45,16 +94,22 @@ bool EngineCore::attach_prefix(Sequence& sequence) {
   return attached;
 }
 
-bool EngineCore::attach_last(Sequence& sequence, const std::vector<cache::Key>& keys, int64_t limit,
-                             cache::PrefixMatch& match) {
-  if (!last_.memory) return false;
+int64_t EngineCore::last_position(std::span<const cache::Key> keys, int64_t limit) const {
+  if (!last_.memory) return 0;
   const int64_t length = last_.memory->length(),
                 common =
                     std::mismatch(keys.begin(), keys.end(), last_.keys.begin(), last_.keys.end())
                         .first -
                     keys.begin(),
                 position = std::min({common, limit, length});
-  if (position <= match.position || length - position > last_.memory->undoable()) return false;
+  return length - position > last_.memory->undoable() ? 0 : position;
+}
+
+bool EngineCore::attach_last(Sequence& sequence, const std::vector<cache::Key>& keys, int64_t limit,
+                             cache::PrefixMatch& match) {
+  const int64_t position = last_position(keys, limit);
+  if (position <= match.position) return false;
+  const int64_t length = last_.memory->length();
   if (pool_->free() + tree_.evictable_pages() < 1) return false;
   CHECK(tree_.evict(1));  // for a copy of the last page, if others read it
   sequence.memory = std::move(last_.memory);

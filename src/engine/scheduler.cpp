@@ -46,8 +46,17 @@ std::optional<Scheduler::Id> Scheduler::admit(int64_t pages_free) {
   return id;
 }
 
+std::vector<Scheduler::Id> Scheduler::to_start() const {
+  std::vector<Id> ids;
+  for (const Sequence& sequence : running_) {
+    if (!sequence.is_started) ids.push_back(sequence.id);
+  }
+  return ids;
+}
+
 void Scheduler::started(Id id, int64_t computed) {
   Sequence& sequence = find(id);
+  sequence.is_started = true;
   CHECK(computed >= 0 && computed < sequence.length);
   sequence.computed = sequence.segment = computed;
 }
@@ -65,6 +74,7 @@ void Scheduler::preempted(Id id) {
   Sequence sequence = find(id);
   std::erase_if(running_, [id](const Sequence& s) { return s.id == id; });
   sequence.computed = sequence.segment = 0;
+  sequence.is_started = false;
   const auto place = std::find_if(waiting_.begin(), waiting_.end(),
                                   [&](const Sequence& s) { return s.arrival > sequence.arrival; });
   waiting_.insert(place, std::move(sequence));
@@ -105,7 +115,8 @@ std::vector<Scheduler::Share> Scheduler::divide() const {
   for (size_t i = 0; i < running_.size(); ++i) {
     const Sequence& sequence = running_[i];
     shares[i] = {sequence.id, 0};
-    if (sequence.left() == 0) continue;  // waits for its next token
+    // Waits for what it begins with, or for its next token.
+    if (!sequence.is_started || sequence.left() == 0) continue;
     if (sequence.left() <= limits_.decode_tokens) {
       shares[i].count = chunk(sequence, sequence.left());
       decoding = true;

@@ -51,9 +51,10 @@ class Scheduler {
   void add(Id id, int64_t length, std::vector<int64_t> stops, std::vector<int64_t> cuts = {});
   void remove(Id id);  // done or cancelled, waiting or running
 
-  // The next waiting sequence, if there is room for it: it is running now. The caller says by
-  // started() how much of it is known.
+  // The next waiting sequence, if there is room for it: it is running now, and gets shares once the
+  // caller has said by started() how much of it is known.
   std::optional<Id> admit(int64_t pages_free);
+  std::vector<Id> to_start() const;  // running and not started, by arrival
   void started(Id id, int64_t computed);
 
   Step plan(int64_t pages_free) const;
@@ -74,6 +75,7 @@ class Scheduler {
     uint64_t arrival;
     int64_t length, computed = 0;
     int64_t segment = 0;  // where the present run between stops began
+    bool is_started = false;
     std::vector<int64_t> stops, cuts;
     // Where the run that holds `position` begins.
     int64_t segment_of(int64_t position) const;

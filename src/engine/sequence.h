@@ -43,6 +43,12 @@ struct Sequence {
   std::vector<double> pooled;        // [hidden], of an embedding; a sum, or the last row
   std::vector<TokenLogprob> scores;  // of a scored text
   std::set<int64_t> branch_stops;    // more places for snapshots, where others parted
+  // An older one, or 0: while it computes the first `until` tokens, which both begin with, this one
+  // waits for them.
+  struct {
+    uint64_t id = 0;
+    int64_t until = 0;
+  } leader;
   Usage usage;
   Timings timings;
   Clock::time_point submitted, started, first_token;

@@ -23,6 +23,10 @@ struct Simulated {
   std::vector<int64_t> stops, cuts;  // cuts are among the stops
   int64_t arrived, allowed = 0;
   int preempted = 0;
+  bool started = false;
+  // Until an older one that is running has computed so much, it is not started.
+  Scheduler::Id leader = 0;
+  int64_t until = 0;
 };
 
 class Simulation {
@@ -40,6 +44,11 @@ class Simulation {
          at += 1 + static_cast<int64_t>(random_() % 300)) {
       s.stops.push_back(at);
       if (random_() % 4 == 0) s.cuts.push_back(at);
+    }
+    if (!all_.empty() && random_() % 3 == 0) {
+      const auto at = std::next(all_.begin(), static_cast<int64_t>(random_() % all_.size()));
+      s.leader = at->first;
+      s.until = std::min(s.prompt, at->second.prompt) - 1;
     }
     s.arrived = step_;
     scheduler_.add(id, s.length, s.stops, s.cuts);
@@ -64,10 +73,14 @@ class Simulation {
     all_.erase(at);
   }
 
-  void step() {
-    ++step_;
-    while (const auto id = scheduler_.admit(kPages - pages_)) {
-      Simulated& s = all_.at(*id);
+  void start_what_may() {
+    for (Scheduler::Id id : scheduler_.to_start()) {
+      Simulated& s = all_.at(id);
+      const auto leader = all_.find(s.leader);
+      if (leader != all_.end() && leader->second.started && leader->second.computed < s.until) {
+        ++held_;
+        continue;
+      }
       // Sometimes a beginning is known.
       const int64_t known =
           !s.stops.empty() && random_() % 3 == 0 ? s.stops[random_() % s.stops.size()] : 0;
@@ -75,8 +88,15 @@ class Simulation {
       s.computed = pages <= kPages - pages_ ? known : 0;
       s.pages = (s.computed + 63) / 64;
       pages_ += s.pages;
-      scheduler_.started(*id, s.computed);
+      scheduler_.started(id, s.computed);
+      s.started = true;
     }
+  }
+
+  void step() {
+    ++step_;
+    while (scheduler_.admit(kPages - pages_)) start_what_may();
+    start_what_may();
     Scheduler::Step plan = scheduler_.plan(kPages - pages_);
     while (plan.preempt) {
       Simulated& s = all_.at(*plan.preempt);
@@ -85,6 +105,7 @@ class Simulation {
       }
       pages_ -= s.pages;
       s.pages = s.computed = 0;
+      s.started = false;
       ++s.preempted;
       ++preemptions_;
       scheduler_.preempted(*plan.preempt);
@@ -157,6 +178,7 @@ class Simulation {
     EXPECT_EQ(scheduler_.running() + scheduler_.waiting(), 0);
     EXPECT_GT(done_, arrivals * 3 / 5);
     EXPECT_GT(preemptions_, 0);
+    EXPECT_GT(held_, 0);
     testing::Test::RecordProperty("steps", static_cast<int>(step_));
     testing::Test::RecordProperty("longest_wait_over_bound", std::to_string(longest_));
   }
@@ -168,7 +190,7 @@ class Simulation {
   std::mt19937 random_;
   Scheduler::Id next_ = 1;
   int64_t step_ = 0, pages_ = 0;
-  int done_ = 0, preemptions_ = 0;
+  int done_ = 0, preemptions_ = 0, held_ = 0;
   double longest_ = 0;
 };
 
