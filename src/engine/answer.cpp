@@ -11,7 +11,8 @@ Answer::Answer(const text::Tokenizer& tokenizer, const MarkupIds& markup, Answer
       markup_(markup),
       options_(std::move(options)),
       parser_({.starts_in_thinking = options_.starts_in_thinking, .tools = options_.tools}),
-      stops_(options_.stop) {
+      stops_(options_.stop),
+      said_(options_.prefix) {
   parser_.push_token(options_.prefix, false);
 }
 
@@ -69,6 +70,7 @@ void Answer::convert(std::vector<ParserEvent> parsed, std::vector<Event>& events
 
 void Answer::add(Event::Kind kind, std::string text, int index, std::vector<Event>& events) {
   if (text.empty() && (kind == Event::Kind::kContent || kind == Event::Kind::kReasoning)) return;
+  if (kind == Event::Kind::kContent) said_ += text;
   Event event;
   event.kind = kind;
   event.text = std::move(text);

@@ -52,6 +52,8 @@ class Answer {
   }
   int reasoning_tokens() const { return reasoning_tokens_; }
   bool called_tools() const { return called_tools_; }
+  // The content that was told; message() also has what lies behind a stop string's beginning.
+  const std::string& said() const { return said_; }
   // After finish(). Without parsing all is content.
   const text::ParsedMessage& message() const { return message_; }
 
@@ -68,6 +70,7 @@ class Answer {
   StopStrings stops_;
   std::vector<TokenLogprob> logprobs_;  // of tokens whose text was not shown yet
   text::ParsedMessage message_;
+  std::string said_;
   bool called_tools_ = false;
   int reasoning_tokens_ = 0, calls_ended_ = 0;
 };

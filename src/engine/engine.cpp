@@ -19,7 +19,6 @@
 #include "engine/engine_core.h"
 #include "engine/event_channel.h"
 #include "engine/fingerprint.h"
-#include "engine/keepsakes.h"
 #include "engine/prepare.h"
 #include "text/trim.h"
 
@@ -157,11 +156,7 @@ Status EngineImpl::open_store() {
                                       .fingerprint = fingerprint(files_, settings_),
                                       .max_bytes = options_.cache_disk_bytes}));
   vision_.use_disk(store_.get());
-  store_->for_each(cache::RecordKind::kTurn,
-                   [&](const cache::Hash128&, const cache::RecordFacts& record) {
-                     if (auto turn = turn_from(record))
-                       turns_.remember(record.parent, std::move(*turn));
-                   });
+  turns_.use_disk(store_.get());
   return {};
 }
 

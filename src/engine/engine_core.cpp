@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/keepsakes.h"
+#include "text/trim.h"
 
 namespace godwit::engine {
 namespace {
@@ -244,6 +244,7 @@ std::vector<Runner::Work> EngineCore::reserve_step() {
     Runner::VisionTime vision{Clock::now() + std::chrono::milliseconds(parts_.options.vision_ms)};
     for (const Scheduler::Share& share : step.work) {
       Sequence& sequence = *sequences_.at(share.id);
+      keep_long_answer(sequence);
       if (!runner_.encode_media(sequence, share.count, vision)) continue;  // in a later step
       CHECK(tree_.evict(sequence.memory->pages_needed(share.count)) &&
             sequence.memory->reserve(share.count));
@@ -447,15 +448,17 @@ bool EngineCore::append(Sequence& sequence, int32_t id, std::optional<TokenLogpr
 void EngineCore::finish(Sequence& sequence, FinishReason reason) {
   drop_drafts(sequence);
   std::vector<Event> events;
-  sequence.answer.finish(reason == FinishReason::kLength, events);
+  const bool is_cut = reason == FinishReason::kLength || reason == FinishReason::kCancelled;
+  sequence.answer.finish(is_cut, events);
   for (Event& event : events) sequence.channel->push(std::move(event));
   if (sequence.memory && sequence.prompt.task == Task::kGenerate) {
+    if (reason == FinishReason::kStopString) take_back_stop_string(sequence);
     keep_snapshot(sequence);
     plan_spill(sequence);
     if (parts_.settings.undo_window > 0 && sequence.memory->undoable() > 0)
       last_ = {sequence.keys(sequence.memory->length()), std::move(sequence.memory)};
   }
-  if (reason == FinishReason::kStop || reason == FinishReason::kLength) remember_turn(sequence);
+  remember_turn(sequence);
 
   Event done;
   done.kind = Event::Kind::kDone;
@@ -494,13 +497,20 @@ void EngineCore::remember_turn(const Sequence& sequence) {
   const int64_t begin = sequence.prompt.answer_begin;
   if (begin < 0 || sequence.answer_tokens() == 0 || !sequence.prompt.answer.parse) return;
   Turn turn{sequence.answer.message(), {sequence.ids.begin() + begin, sequence.ids.end()}};
-  // Closed as the template closes a turn.
-  if (const auto end = parts_.tokenizer.id_of("<|im_end|>"); end && turn.tokens.back() != *end)
-    turn.tokens.push_back(*end);
-  turn.tokens.insert(turn.tokens.end(), newline_.begin(), newline_.end());
-  const cache::Hash128 before = hash_keys(std::span(sequence.prompt.keys).first(begin));
-  if (parts_.store) parts_.store->put(turn_record(before, turn));
-  parts_.turns.remember(before, std::move(turn));
+  close_turn(turn.tokens, parts_.tokenizer);
+  parts_.turns.remember(hash_keys(std::span(sequence.prompt.keys).first(begin)), std::move(turn));
+}
+
+// A stop string is no part of what was said: what lies behind its beginning is taken back, so that
+// the next turn goes on from there.
+void EngineCore::take_back_stop_string(Sequence& sequence) {
+  const int64_t begin = sequence.prompt.answer_begin;
+  if (begin < 0 || !sequence.prompt.answer.parse) return;
+  const auto cut = cut_turn(std::span(sequence.ids).subspan(begin),
+                            text::trim(sequence.answer.said()), parts_.tokenizer);
+  if (!cut) return;
+  const int64_t more = sequence.memory->length() - begin - static_cast<int64_t>(cut->kept);
+  if (more > 0 && more <= sequence.memory->undoable()) sequence.memory->take_back(more);
 }
 
 void EngineCore::remove(Scheduler::Id id) {

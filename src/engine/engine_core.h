@@ -85,6 +85,7 @@ class EngineCore {
   void finish_embedding(Sequence& sequence);
   bool wants_snapshot(const Sequence& sequence, int64_t position) const;
   void keep_snapshot(Sequence& sequence);
+  void keep_long_answer(Sequence& sequence);
   // The token of logits row `row`, and of those behind it as long as the drafts are right.
   void take_tokens(Sequence& sequence, const Runner::Work& work, size_t row);
   void drop_drafts(Sequence& sequence);
@@ -95,6 +96,7 @@ class EngineCore {
   void finish(Sequence& sequence, FinishReason reason);
   void fail(Sequence& sequence, const std::string& reason);
   void remember_turn(const Sequence& sequence);
+  void take_back_stop_string(Sequence& sequence);
   bool make_ready(int64_t pages);
   void spill_page();
   void plan_spill(const Sequence& sequence);

@@ -218,6 +218,15 @@ void EngineCore::keep_snapshot(Sequence& sequence) {
   sequence.memory->publish();
 }
 
+// An answer may be cut short, or edited: a long one has snapshots on its way.
+void EngineCore::keep_long_answer(Sequence& sequence) {
+  const int64_t done = sequence.memory->length(),
+                last = std::max(sequence.prompt_tokens, sequence.last_kept);
+  if (done - last < kLongText) return;
+  sequence.last_kept = done;
+  keep_snapshot(sequence);
+}
+
 // Snapshots are taken while somebody waits for a token: those of a question find their pages
 // resident. False: they are.
 bool EngineCore::make_ready(int64_t pages) {

@@ -16,8 +16,7 @@ using Boundary = text::PromptPiece::Boundary;
 using text::ContentPart;
 using text::EncodedPrompt;
 
-constexpr int64_t kLongText = 2048;  // tokens between snapshots where nothing else ends
-constexpr int64_t kShortText = 64;   // messages that end nearer to each other share one
+constexpr int64_t kShortText = 64;  // messages that end nearer to each other share one
 // The reference answers about a single pixel; there is nothing to see in one, and what sends it
 // (a beacon, an unfinished download, an upload that failed) is better told so.
 constexpr media::PictureLimits kSeen{.min_pixels = 2};
@@ -168,7 +167,7 @@ Differences restore_turns(const PrepareContext& context, const GenerationRequest
     const auto keys = make_keys(prompt.ids, media);
     const cache::Hash128 before = hash_keys(std::span(keys).first(begin));
     if (!context.official_history) {
-      if (const auto tokens = context.turns.find(before, message)) {
+      if (const auto tokens = context.turns.find(before, message, context.tokenizer)) {
         replace_tokens(prompt, media, begin, mark.token, *tokens);
         continue;
       }
@@ -176,7 +175,7 @@ Differences restore_turns(const PrepareContext& context, const GenerationRequest
     const auto difference = context.turns.difference(before, message);
     if (difference)
       differences[mark.message_index] =
-          difference->empty() ? "as the template has it" : *difference;
+          difference->empty() ? "written anew by the template" : *difference;
   }
   return differences;
 }

@@ -18,6 +18,8 @@
 
 namespace godwit::engine {
 
+constexpr int64_t kLongText = 2048;  // tokens between snapshots where nothing else ends
+
 // A picture or clip of a prompt. Its rows of the vision tower stand at the pads, slice by slice.
 struct PreparedMedia {
   std::shared_ptr<const MediaFacts> facts;

@@ -42,6 +42,7 @@ struct Sequence {
   std::unique_ptr<DraftState> drafts;             // null: nothing is drafted
   std::vector<double> pooled;        // [hidden], of an embedding; a sum, or the last row
   std::vector<TokenLogprob> scores;  // of a scored text
+  int64_t last_kept = 0;             // where the last snapshot within the answer is
   std::set<int64_t> branch_stops;    // more places for snapshots, where others parted
   // An older one, or 0: while it computes the first `until` tokens, which both begin with, this one
   // waits for them.

@@ -320,6 +320,56 @@ TEST_F(EngineTest, TheSameHoldsWhenTheClientDropsTheReasoning) {
             first.done.usage.prompt_tokens + first.done.usage.completion_tokens - 1);
 }
 
+// The client has the text before the stop string, and nothing of the thought.
+TEST_F(EngineTest, TheSameHoldsAfterAStopString) {
+  GenerationRequest request = ask("What is 13 plus 30?", 200);
+  request.thinking = Thinking::kOn;
+  const Reply whole = answer(*engine_, request);
+  ASSERT_GT(whole.content.size(), 1u);
+  request.stop = {whole.content.substr(whole.content.size() / 2)};
+  for (const int most : {1, 8}) {
+    auto options = nano_options();
+    options.max_sequences = most;
+    auto engine = open_engine(options);
+    const Reply first = answer(*engine, request);
+    ASSERT_EQ(first.done.finish, FinishReason::kStopString);
+    ASSERT_FALSE(first.reasoning.empty() || first.content.empty());
+    GenerationRequest next = request;
+    next.stop.clear();
+    next.messages.push_back(message("assistant", first.content));
+    next.messages.push_back(message("user", "And 11 plus 20?"));
+    const Usage usage = answer(*engine, next).done.usage;
+    EXPECT_EQ(usage.reuse_note.find("by the client"), std::string::npos) << usage.reuse_note;
+    if (most > 1) continue;  // where several run, nothing is taken back
+    EXPECT_GT(usage.reused_tokens,
+              first.done.usage.prompt_tokens + first.done.usage.reasoning_tokens);
+    EXPECT_EQ(usage.reuse_note, "");
+  }
+}
+
+TEST_F(EngineTest, TheSameHoldsAfterAStreamWasClosed) {
+  GenerationRequest request = ask("What is 14 plus 31?", 300);
+  request.thinking = Thinking::kOn;
+  request.ignore_end = true;
+  auto generation = engine_->submit(request).value();
+  Reply first;
+  while (auto event = generation->next()) {
+    first.reasoning += event->kind == Event::Kind::kReasoning ? event->text : "";
+    if (event->kind == Event::Kind::kContent) first.content += event->text;
+    if (!first.content.empty() && event->kind == Event::Kind::kContent) generation->cancel();
+    first.done = *event;
+  }
+  ASSERT_EQ(first.done.finish, FinishReason::kCancelled);
+  ASSERT_FALSE(first.reasoning.empty() || first.content.empty());
+  request.ignore_end = false;
+  request.messages.push_back(message("assistant", first.content));
+  request.messages.push_back(message("user", "And 11 plus 20?"));
+  const Reply second = answer(*engine_, request);
+  EXPECT_GE(second.done.usage.reused_tokens,
+            first.done.usage.prompt_tokens + first.done.usage.reasoning_tokens)
+      << second.done.usage.reuse_note;
+}
+
 TEST_F(EngineTest, TheSameHoldsWhenArgumentsAreWrittenAnew) {
   GenerationRequest request = ask("What is the weather in Rome?", 100);
   request.tools.push_back(weather_tool());
@@ -334,6 +384,27 @@ TEST_F(EngineTest, TheSameHoldsWhenArgumentsAreWrittenAnew) {
   EXPECT_GE(second.done.usage.reused_tokens,
             first.done.usage.prompt_tokens + first.done.usage.completion_tokens - 1)
       << second.done.usage.reuse_note;
+}
+
+TEST(Engine, ALongAnswerHasSnapshotsOnItsWay) {
+  auto options = nano_options();
+  options.context = 4096;
+  auto engine = open_engine(options);
+  GenerationRequest request = ask("Tell me something long.", 2200);
+  request.ignore_end = true;
+  request.parse_output = false;
+  request.logprobs = 0;
+  const Reply first = answer(*engine, request);
+  ASSERT_EQ(first.logprobs.size(), 2200u);
+  // Its text again, changed 100 tokens before the end: further back than can be undone.
+  GenerationRequest edited;
+  edited.raw_ids = engine->tokenize(engine->render(request).value(), true);
+  const int prompt = static_cast<int>(edited.raw_ids->size());
+  ASSERT_EQ(prompt, first.done.usage.prompt_tokens);
+  for (int i = 0; i < 2100; ++i) edited.raw_ids->push_back(first.logprobs[i].id);
+  edited.max_tokens = 1;
+  const Reply second = answer(*engine, edited);
+  EXPECT_GE(second.done.usage.reused_tokens, prompt + 2048) << second.done.usage.reuse_note;
 }
 
 TEST_F(EngineTest, AMissIsExplained) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/conventions.h"
+
 namespace godwit::engine {
 namespace {
 
@@ -16,6 +18,17 @@ text::ChatMessage sent(const std::string& content) {
 }
 text::ToolCall call(const std::string& name, const std::string& arguments) {
   return {"", name, checkpoint::parse_json(arguments).value()};
+}
+
+const text::Tokenizer& tokenizer() {
+  static const auto* one =
+      open_tokenizer(checkpoint::open_model_files(GODWIT_SOURCE_DIR "/models/nano", "").value())
+          .value()
+          .release();
+  return *one;
+}
+std::vector<int32_t> ids(const std::string& text) {
+  return tokenizer().encode(text, text::SpecialTokens::kRecognise);
 }
 
 TEST(SaysTheSame, ContentButForWhiteSpaceAround) {
@@ -73,27 +86,79 @@ TEST(Difference, IsNamed) {
   EXPECT_EQ(memory.difference({1, 1}, sent("4")), "reasoning removed by the client");
 }
 
+TEST(BeginsSo, TextThatIsCutShort) {
+  const text::ParsedMessage generated{.reasoning_content = "Two and two.",
+                                      .content = "It is 4.\n\nSure.",
+                                      .tool_calls = {call("f", "{}")}};
+  for (const char* text : {"It is 4.\n\nSure.", "It is 4.", "It is 4.\n", "I"})
+    EXPECT_TRUE(begins_so(generated, sent(text))) << text;
+  for (const char* text : {"", " ", "It is 5", "It is 4.\n\nSure. Why"})
+    EXPECT_FALSE(begins_so(generated, sent(text))) << text;
+  auto message = sent("It is");
+  message.reasoning_content = "Two and two.";
+  EXPECT_TRUE(begins_so(generated, message));
+  message.reasoning_content = "Three.";
+  EXPECT_FALSE(begins_so(generated, message));
+  message = sent("It is");
+  message.tool_calls = {call("f", "{}")};
+  EXPECT_FALSE(begins_so(generated, message));
+  EXPECT_EQ(difference(generated, sent("It is")), "text cut short by the client");
+}
+
+TEST(CutTurn, KeepsTheTokensAndEncodesTheRest) {
+  const std::string prompt = "<|im_start|>assistant\n<think>\nHm.\n</think>";
+  const auto turn = ids(prompt + "\n\nThe capital of France is Paris.\n<|im_end|>\n");
+  const auto cut = [&](const std::string& said) {
+    auto found = cut_turn(turn, said, tokenizer());
+    EXPECT_TRUE(found) << said;
+    return found.value_or(CutTurn{});
+  };
+  const auto whole = cut("The capital of France is Paris.");
+  EXPECT_EQ(tokenizer().decode(whole.tokens),
+            prompt + "\n\nThe capital of France is Paris.<|im_end|>\n");
+  const auto within = cut("The capital of Fra");
+  EXPECT_EQ(tokenizer().decode(within.tokens), prompt + "\n\nThe capital of Fra<|im_end|>\n");
+  ASSERT_LT(within.kept, whole.kept);
+  ASSERT_GT(within.kept, ids(prompt).size());
+  for (size_t i = 0; i < within.kept; ++i) EXPECT_EQ(within.tokens[i], turn[i]);
+  EXPECT_FALSE(cut_turn(turn, "The capital of Spain", tokenizer()));
+  EXPECT_FALSE(cut_turn(turn, "", tokenizer()));
+  EXPECT_FALSE(cut_turn(ids("<|im_start|>assistant\n<think>\nHm."), "Hm", tokenizer()))
+      << "still in the thought";
+}
+
+TEST(TurnMemory, ACutTurnIsFound) {
+  TurnMemory memory;
+  const cache::Hash128 here{1, 2};
+  const std::string prompt = "<|im_start|>assistant\n<think>\n\n</think>\n\n";
+  memory.remember(here, {{.content = "One, two, three."}, ids(prompt + "One, two, three.")});
+  const auto tokens = memory.find(here, sent("One, two"), tokenizer());
+  ASSERT_TRUE(tokens);
+  EXPECT_EQ(tokenizer().decode(*tokens), prompt + "One, two<|im_end|>\n");
+  EXPECT_FALSE(memory.find(here, sent("One, too"), tokenizer()));
+}
+
 TEST(TurnMemory, FindsByWhatStandsBeforeAndForgetsTheOldest) {
   TurnMemory memory(2 * 570);
   const cache::Hash128 here{1, 2}, there{3, 4};
   memory.remember(here, {{.content = "a"}, std::vector<int32_t>(40, 1)});
   memory.remember(here, {{.content = "b"}, std::vector<int32_t>(40, 2)});
-  EXPECT_EQ(memory.find(here, sent("a"))->front(), 1);
-  EXPECT_EQ(memory.find(here, sent("b"))->front(), 2);
-  EXPECT_FALSE(memory.find(there, sent("a")));
+  EXPECT_EQ(memory.find(here, sent("a"), tokenizer())->front(), 1);
+  EXPECT_EQ(memory.find(here, sent("b"), tokenizer())->front(), 2);
+  EXPECT_FALSE(memory.find(there, sent("a"), tokenizer()));
   memory.remember(there, {{.content = "c"}, std::vector<int32_t>(40, 3)});
-  EXPECT_FALSE(memory.find(here, sent("a")));
-  EXPECT_TRUE(memory.find(here, sent("b")));
+  EXPECT_FALSE(memory.find(here, sent("a"), tokenizer()));
+  EXPECT_TRUE(memory.find(here, sent("b"), tokenizer()));
   // Said again it is kept once, and is the newest.
   for (int i = 0; i < 5; ++i)
     memory.remember(here, {{.content = "b"}, std::vector<int32_t>(40, 2)});
-  EXPECT_TRUE(memory.find(there, sent("c")));
+  EXPECT_TRUE(memory.find(there, sent("c"), tokenizer()));
   memory.remember(there, {{.content = "d"}, std::vector<int32_t>(40, 5)});
-  EXPECT_TRUE(memory.find(here, sent("b")));
-  EXPECT_FALSE(memory.find(there, sent("c")));
+  EXPECT_TRUE(memory.find(here, sent("b"), tokenizer()));
+  EXPECT_FALSE(memory.find(there, sent("c"), tokenizer()));
   // The newest of those that say the same.
   memory.remember(there, {{.content = "d"}, std::vector<int32_t>(5, 4)});
-  EXPECT_EQ(memory.find(there, sent("d"))->front(), 4);
+  EXPECT_EQ(memory.find(there, sent("d"), tokenizer())->front(), 4);
 }
 
 }  // namespace
