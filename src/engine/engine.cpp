@@ -41,7 +41,12 @@ bool has_media(const GenerationRequest& request) {
 class EngineImpl final : public Engine {
  public:
   explicit EngineImpl(EngineOptions options)
-      : options_(std::move(options)), vision_(kVisionBytes) {}
+      : options_(std::move(options)),
+        vision_(kVisionBytes),
+        decoded_(options_.decoded_bytes, [this] {
+          { const std::lock_guard lock(mutex_); }  // whoever has just looked sleeps by now
+          to_prepare_.notify_all();
+        }) {}
   ~EngineImpl() override;
   Status load();
 
@@ -89,6 +94,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<ComputePool> pool_;
   std::unique_ptr<model::Model> model_;
   VisionStore vision_;
+  DecodedMedia decoded_;
   TurnMemory turns_;
   std::unique_ptr<cache::DiskStore> store_;  // null: nothing is kept on disk
   std::unique_ptr<EngineCore> core_;
@@ -220,14 +226,16 @@ Result<std::shared_ptr<Generation>> EngineImpl::submit(GenerationRequest request
   return channel;
 }
 
-// Clips take seconds to decode: texts pass them.
+// Clips take seconds to decode, and many bytes until they are encoded: texts pass them.
 void EngineImpl::prepare_loop(bool only_text) {
   for (;;) {
     std::unique_lock lock(mutex_);
     auto next = waiting_.end();
     to_prepare_.wait(lock, [&] {
-      next = std::find_if(waiting_.begin(), waiting_.end(),
-                          [&](const Waiting& waiting) { return !only_text || !waiting.has_media; });
+      const bool takes_media = !only_text && !decoded_.is_full();
+      next = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) {
+        return takes_media || !waiting.has_media;
+      });
       return stopping_ || next != waiting_.end();
     });
     if (stopping_) return;
@@ -248,6 +256,7 @@ PrepareContext EngineImpl::prepare_context() {
           options_.prefill_chunk,
           options_.history == "official",
           vision_,
+          decoded_,
           turns_};
 }
 
@@ -319,6 +328,7 @@ EngineStats EngineImpl::stats() const {
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.refused = refused_;
+  stats.decoded_bytes = static_cast<int64_t>(decoded_.bytes());
   if (store_) stats.cache_disk_bytes = static_cast<int64_t>(store_->bytes());
   stats.waiting += static_cast<int64_t>(waiting_.size() + inbox_.size()) + preparing_;
   return stats;

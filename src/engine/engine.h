@@ -27,9 +27,11 @@ struct EngineOptions {
   std::string kv_type = "f16";  // f32, f16, bf16, q8
   int prefill_chunk = 512;      // tokens of one forward() at most
   int max_sequences = 8;        // decoding at the same time
-  int vision_ms = 200;     // of a step, for pictures, beside which others get their next token; a
-                           // block of the tower at least
-  int queue_limit = 64;    // waiting requests; beyond: refused
+  int vision_ms = 200;   // of a step, for pictures, beside which others get their next token; a
+                         // block of the tower at least
+  int queue_limit = 64;  // waiting requests; beyond: refused
+  // Decoded pictures that wait to be encoded; beyond, those of later requests are not decoded yet.
+  size_t decoded_bytes = size_t{256} << 20;
   size_t cache_bytes = 0;  // for pages and snapshots; 0: a quarter of the free memory, at most what
                            // the context needs × sequences
   bool prefix_cache = true;
@@ -89,6 +91,7 @@ struct EngineStats {
   int64_t reuse_whole = 0, reuse_unknown = 0, reuse_diverged = 0, reuse_no_snapshot = 0;
   int64_t undone_positions = 0;  // taken back without computing anew
   int64_t pictures_encoded = 0, pictures_reused = 0;
+  int64_t decoded_bytes = 0;  // of pictures that wait to be encoded
   // Drafts that were verified, and those that were right, by their place after the last token.
   std::array<int64_t, kMaxDrafts> drafted{}, drafts_accepted{};
   double prefill_seconds = 0, decode_seconds = 0;

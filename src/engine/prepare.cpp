@@ -73,8 +73,7 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
         MediaFacts{patched->content_hash, patched->grid, patched->slice_seconds});
     context.vision.keep_facts(key, *prepared.facts);
     prepared.rows = known_rows();  // the same pixels in another file
-    if (!prepared.rows)
-      prepared.patches = std::make_shared<const media::PatchedMedia>(std::move(*patched));
+    if (!prepared.rows) prepared.patches = context.decoded.keep(std::move(*patched));
   }
   const media::Grid& grid = prepared.facts->grid;
   const int merge = context.config.vision->merge_size;

@@ -9,6 +9,7 @@
 
 #include "cache/prefix_tree.h"
 #include "engine/answer.h"
+#include "engine/decoded_media.h"
 #include "engine/sampler.h"
 #include "engine/settings.h"
 #include "engine/turn_memory.h"
@@ -61,6 +62,7 @@ struct PrepareContext {
   int prefill_chunk;
   bool official_history;  // assistant turns as the template writes them, not as they were generated
   VisionStore& vision;
+  DecodedMedia& decoded;
   const TurnMemory& turns;
   const std::atomic<bool>* cancelled = nullptr;  // stops the decoding of a clip
 };

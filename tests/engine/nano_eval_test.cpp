@@ -74,10 +74,12 @@ TEST(NanoEval, PromptIdsAreTheReferences) {
   const auto config = model::read_config(files).value();
   const auto conventions = read_conventions(files, config, *tokenizer).value();
   VisionStore vision(size_t{1} << 20);
+  DecodedMedia decoded(0, [] {});
   TurnMemory turns;
+  const PrepareContext context{*tokenizer, conventions, config, true,    8192,
+                               512,        false,       vision, decoded, turns};
   for (const auto& line : read_prompts()) {
-    const auto prepared = prepare(
-        {*tokenizer, conventions, config, true, 8192, 512, false, vision, turns}, request_of(line));
+    const auto prepared = prepare(context, request_of(line));
     ASSERT_TRUE(prepared.has_value()) << prepared.error().message;
     EXPECT_EQ(prepared->ids, ids_of(*line.find("prompt_ids"))) << line.find("name")->as_string();
     EXPECT_EQ(tokenizer->decode(prepared->ids), line.find("prompt")->as_string());

@@ -30,6 +30,36 @@ TEST_F(EngineTest, AGifIsAPictureOrAClip) {
   }
 }
 
+// Beyond the limit no more are decoded, but texts pass, and each gets its turn.
+TEST(Pictures, DecodedOnesThatWaitAreBounded) {
+  auto options = nano_options();
+  options.max_sequences = 2;
+  options.decoded_bytes = 1;
+  const auto engine = open_engine(options);
+  auto endless = ask("Tell me something long.", 1500);
+  endless.ignore_end = true;
+  const auto busy = engine->submit(endless).value(), other = engine->submit(endless).value();
+  while (busy->next()->kind != Event::Kind::kContent) continue;
+  std::vector<std::shared_ptr<Generation>> looking;
+  for (int i = 0; i < 8; ++i) {
+    auto request = ask("What is written here?");
+    put_first(request, picture_file(fmt::format("tests/goldens/nano/pictures/ocr-{:02}.png", i)));
+    looking.push_back(engine->submit(request).value());
+  }
+  const auto text = engine->submit(ask("How are you?")).value();
+  while (text->next()->kind != Event::Kind::kPromptProgress) continue;  // prepared
+  while (engine->stats().decoded_bytes == 0) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // none is decoded meanwhile
+  const int64_t one = 200 * 1536 * 4, held = engine->stats().decoded_bytes;
+  EXPECT_GT(held, 0);
+  EXPECT_LE(held, 2 * one) << "one for each thread that decodes, of 200 patches at most";
+  busy->cancel();
+  other->cancel();
+  for (const auto& generation : looking) EXPECT_EQ(collect(*generation).error, "");
+  EXPECT_EQ(collect(*text).error, "");
+  EXPECT_EQ(engine->stats().decoded_bytes, 0);
+}
+
 // A block of the tower a step: who is answered meanwhile gets a token with each.
 TEST_F(EngineTest, APictureDoesNotHoldUpOthers) {
   auto options = nano_options();
