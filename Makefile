@@ -6,7 +6,7 @@ CTEST = ctest --test-dir build --output-on-failure -j $(JOBS)
 # Says that the packages were looked for, so that this is done once.
 SETUP = build/.setup-done
 
-.PHONY: build build-all test check demo bench format setup clean help
+.PHONY: build build-all test slow check demo bench format setup clean help
 
 build:                     ## build the program: build/godwit
 build-all:                 ## build the program and the tests
@@ -18,6 +18,9 @@ build build-all: $(SETUP)
 
 test: build-all            ## the quick tests (about a minute once built)
 	$(CTEST) -LE 'slow|ui'
+
+slow: build-all            ## the long runs: 10,000 requests, 200 killed writers, ten minutes of load on the server
+	$(CTEST) -j 1 -L slow
 
 check: setup-check build-all   ## everything that CI runs: tests, sanitizers, fuzzing, directions, symbols, other processors
 	scripts/check

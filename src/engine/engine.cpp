@@ -253,7 +253,7 @@ PrepareContext EngineImpl::prepare_context() {
           model_->config(),
           model_->has_vision(),
           settings_.context,
-          options_.prefill_chunk,
+          settings_.grain,
           options_.history == "official",
           vision_,
           decoded_,

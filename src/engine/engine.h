@@ -53,6 +53,7 @@ struct EngineOptions {
   size_t cache_disk_bytes = size_t{8} << 30;  // of that folder
   std::string packed_folder;  // packed weights for the next start; empty: they are not kept
   size_t packed_disk_bytes = size_t{64} << 30;
+  bool checked = false;  // every page and snapshot is counted after every step (tests)
 };
 
 // Bytes that one conversation makes resident when it fills the context (memory_plan.h).

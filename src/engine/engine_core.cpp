@@ -14,11 +14,16 @@ namespace {
 constexpr size_t kMaxSpills = 8;    // that wait for a moment without work; beyond: a page a step
 constexpr size_t kMostSpills = 64;  // beyond: the oldest is not kept on disk
 constexpr int64_t kTokensPerReady = 32;  // computed; a page made ready beside them is not felt
+#ifdef GODWIT_CHECKED
+constexpr bool kCheckedBuild = true;
+#else
+constexpr bool kCheckedBuild = false;
+#endif
 constexpr char kNotFinite[] =
     "the model gave numbers that are not finite: are its weights damaged?";
 
-SchedulerLimits scheduler_limits(const EngineOptions& options) {
-  const int64_t chunk = options.prefill_chunk, grain = std::min<int64_t>(64, chunk);
+SchedulerLimits scheduler_limits(const EngineOptions& options, int64_t grain) {
+  const int64_t chunk = options.prefill_chunk;
   return {.prefill_tokens = chunk,
           .mixed_tokens = std::max(grain, chunk / 4),
           .max_sequences = options.max_sequences,
@@ -49,7 +54,7 @@ EngineCore::EngineCore(const Parts& parts, std::unique_ptr<cache::PagePool> pool
       pool_(std::move(pool)),
       blocks_(cache::block_floats(parts.settings.geometry)),
       tree_(parts.settings.geometry, *pool_),
-      scheduler_(scheduler_limits(parts.options)),
+      scheduler_(scheduler_limits(parts.options, parts.settings.grain)),
       runner_(parts.model, parts.compute, parts.settings, parts.vision),
       undo_{parts.settings.undo_window,
             [&model = parts.model](const float* factors, int64_t positions, const float* from,
@@ -118,9 +123,7 @@ void EngineCore::step() {
     make_ready(tokens / kTokensPerReady);
     is_ready_ = false;
   }
-#ifdef GODWIT_CHECKED
-  verify();
-#endif
+  if (kCheckedBuild || parts_.options.checked) verify();
   update_stats();
 }
 

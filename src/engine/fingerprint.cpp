@@ -6,7 +6,7 @@ namespace godwit::engine {
 namespace {
 
 // Raised when the meaning of cached bytes changes, or an order of additions that they come from.
-constexpr int kFormat = 4;
+constexpr int kFormat = 5;
 constexpr size_t kSamples = 16, kSampleBytes = 256;
 
 void add_tensors(const checkpoint::TensorSource& source, std::string& text) {
@@ -40,11 +40,11 @@ void add_metadata(const checkpoint::GgufFile& file, std::string& text) {
 
 cache::Hash128 fingerprint(const checkpoint::ModelFiles& files, const Settings& settings) {
   const cache::CacheGeometry& g = settings.geometry;
-  std::string text = fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}\n", kFormat,
-                                 isa_name(isa_from_environment().value_or(best_isa())),
-                                 static_cast<int>(g.kv_type), g.attention_layers, g.kv_heads,
-                                 g.head_dim, g.page_tokens, g.recurrent_layers, g.value_heads,
-                                 g.key_dim, g.value_dim, g.conv_channels, g.conv_columns);
+  std::string text = fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {} {} {} {}\n", kFormat, settings.grain,
+      isa_name(isa_from_environment().value_or(best_isa())), static_cast<int>(g.kv_type),
+      g.attention_layers, g.kv_heads, g.head_dim, g.page_tokens, g.recurrent_layers, g.value_heads,
+      g.key_dim, g.value_dim, g.conv_channels, g.conv_columns);
   if (files.gguf) {
     add_metadata(*files.gguf, text);
     add_tensors(*files.gguf, text);

@@ -264,7 +264,7 @@ Status prepare_conversation(const PrepareContext& context, const GenerationReque
       prepared.answer_begin = static_cast<int64_t>(mark.token);
   }
   prepared.ids = std::move(encoded.ids);
-  add_stops(encoded, std::min<int64_t>(64, context.prefill_chunk), prepared);
+  add_stops(encoded, context.grain, prepared);
   add_sections(encoded, request, differences, prepared);
   return {};
 }
@@ -333,7 +333,7 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
   TRY_STATUS(check_ids(prepared.ids, vocabulary));
   const auto n = static_cast<int64_t>(prepared.ids.size());
   if (request.raw_ids || request.raw_text) {
-    add_stops({}, std::min<int64_t>(64, context.prefill_chunk), prepared);
+    add_stops({}, context.grain, prepared);
     // Text is often continued again, or with more after it.
     std::vector<int64_t>& stops = prepared.stops;
     const bool is_new = stops.empty() || stops.back() < n - 1;

@@ -58,8 +58,8 @@ struct PrepareContext {
   const Conventions& conventions;
   const model::ModelConfig& config;
   bool has_vision;
-  int64_t context;  // tokens
-  int prefill_chunk;
+  int64_t context;        // tokens
+  int64_t grain;          // of the scheduler
   bool official_history;  // assistant turns as the template writes them, not as they were generated
   VisionStore& vision;
   DecodedMedia& decoded;

@@ -70,6 +70,7 @@ Result<Settings> settle(const EngineOptions& options, const model::ModelConfig& 
   const int64_t most = config.text.max_context > 0 ? config.text.max_context : kDefaultContext;
   if (options.context != 0) TRY_STATUS(in_range("context", options.context, 1, most));
   settings.context = options.context > 0 ? options.context : std::min(most, kDefaultContext);
+  settings.grain = std::min(kPageTokens, options.prefill_chunk);
   const bool goes_on = options.max_sequences == 1 && options.prefix_cache;
   settings.undo_window = options.undo_window >= 0 ? options.undo_window : goes_on ? kUndoWindow : 0;
   settings.threads = thread_counts(options);

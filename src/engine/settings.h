@@ -18,6 +18,7 @@ constexpr int64_t kScoreRows =
 struct Settings {
   ThreadCounts threads;
   int64_t context = 0;
+  int64_t grain = 0;  // chunks of a prompt end at multiples of so many tokens (scheduler.h)
   int64_t pages = 0;
   int undo_window = 0;
   tensor::DType kv_type = tensor::DType::kF16;

@@ -1,5 +1,5 @@
 // Long runs: thousands of mixed requests leave the process as large as it was, with every page
-// given back (the engine CHECKs it when it closes, and in sanitizer builds after every step); and
+// accounted after every step and given back at the end (the engine CHECKs both); and
 // an engine that is killed while it writes its cache folder is followed by ones that serve, and
 // answer right.
 #include <fcntl.h>

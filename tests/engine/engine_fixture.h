@@ -18,19 +18,24 @@ inline EngineOptions nano_options() {
   options.threads = 1;
   options.context = 2048;
   options.cache_bytes = size_t{64} << 20;
+  options.checked = true;
   return options;
 }
 
-// The least memory that a context of 1024 fits in, so that eight at once cannot all stay.
-inline EngineOptions tight() {
-  auto options = nano_options();
-  options.context = 1024;
+// The least memory that the context fits in, so that eight at once cannot all stay.
+inline EngineOptions tight(EngineOptions options) {
   options.cache_bytes = 1;
   const auto refused = Engine::open(options);
   EXPECT_FALSE(refused.has_value());
   const std::string& text = refused.error().message;  // "… needs N bytes, found 1"
   options.cache_bytes = std::stoull(text.substr(text.find("needs ") + 6));
   return options;
+}
+
+inline EngineOptions tight() {
+  auto options = nano_options();
+  options.context = 1024;
+  return tight(options);
 }
 
 inline std::unique_ptr<Engine> open_engine(const EngineOptions& options) {

@@ -280,11 +280,12 @@ TEST_F(EngineTest, CancelEndsWithinAStep) {
     if (event->kind == Event::Kind::kContent) break;
   }
   generation->cancel();
+  const int64_t before = engine_->stats().generated_tokens;
   Event last;
   while (auto event = generation->next()) last = *event;
   EXPECT_EQ(last.kind, Event::Kind::kDone);
   EXPECT_EQ(last.finish, FinishReason::kCancelled);
-  EXPECT_LT(last.usage.completion_tokens, 1500);
+  EXPECT_LE(engine_->stats().generated_tokens - before, 1) << "that of the step under way";
   EXPECT_GT(notified, 0);
   EXPECT_FALSE(generation->next()) << "nothing after the end";
 }

@@ -243,10 +243,13 @@ TEST_F(EngineOnDisk, DamagedFilesAreNoHarm) {
   EXPECT_EQ(one_by_one(*engine), reference());
 }
 
-TEST_F(EngineOnDisk, AnotherKvTypeReadsNothingOfIt) {
+TEST_F(EngineOnDisk, WhatGivesOtherBitsReadsNothingOfIt) {
   { answer(*open_engine(options()), questions()[0]); }
   auto other = options();
   other.kv_type = "f32";
+  EXPECT_EQ(answer(*open_engine(other), questions()[0]).done.usage.reused_tokens, 0);
+  other = options();
+  other.prefill_chunk = 17;  // other places where chunks end
   EXPECT_EQ(answer(*open_engine(other), questions()[0]).done.usage.reused_tokens, 0);
   EXPECT_GT(answer(*open_engine(options()), questions()[0]).done.usage.reused_tokens, 0);
 }

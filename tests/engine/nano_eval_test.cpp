@@ -77,7 +77,7 @@ TEST(NanoEval, PromptIdsAreTheReferences) {
   DecodedMedia decoded(0, [] {});
   TurnMemory turns;
   const PrepareContext context{*tokenizer, conventions, config, true,    8192,
-                               512,        false,       vision, decoded, turns};
+                               64,         false,       vision, decoded, turns};
   for (const auto& line : read_prompts()) {
     const auto prepared = prepare(context, request_of(line));
     ASSERT_TRUE(prepared.has_value()) << prepared.error().message;
