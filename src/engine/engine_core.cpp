@@ -461,7 +461,7 @@ void EngineCore::finish(Sequence& sequence, FinishReason reason) {
     if (parts_.settings.undo_window > 0 && sequence.memory->undoable() > 0)
       last_ = {sequence.keys(sequence.memory->length()), std::move(sequence.memory)};
   }
-  remember_turn(sequence);
+  remember_turn(sequence, is_cut);
 
   Event done;
   done.kind = Event::Kind::kDone;
@@ -496,11 +496,18 @@ void EngineCore::deliver_ends() {
   if (spills_.size() > kMostSpills) spills_.pop_front();
 }
 
-void EngineCore::remember_turn(const Sequence& sequence) {
+void EngineCore::remember_turn(const Sequence& sequence, bool is_cut) {
   const int64_t begin = sequence.prompt.answer_begin;
   if (begin < 0 || sequence.answer_tokens() == 0 || !sequence.prompt.answer.parse) return;
   Turn turn{sequence.answer.message(), {sequence.ids.begin() + begin, sequence.ids.end()}};
-  close_turn(turn.tokens, parts_.tokenizer);
+  if (is_cut && !turn.message.tool_calls.empty()) {  // within a call, perhaps: only the text counts
+    auto cut = cut_turn(turn.tokens, text::trim(turn.message.content), parts_.tokenizer);
+    if (!cut) return;
+    turn.tokens = std::move(cut->tokens);
+    turn.message.tool_calls.clear();
+  } else {
+    close_turn(turn.tokens, parts_.tokenizer);
+  }
   parts_.turns.remember(hash_keys(std::span(sequence.prompt.keys).first(begin)), std::move(turn));
 }
 

@@ -95,7 +95,7 @@ class EngineCore {
   bool close_thought(Sequence& sequence);  // as append()
   void finish(Sequence& sequence, FinishReason reason);
   void fail(Sequence& sequence, const std::string& reason);
-  void remember_turn(const Sequence& sequence);
+  void remember_turn(const Sequence& sequence, bool is_cut);
   void take_back_stop_string(Sequence& sequence);
   bool make_ready(int64_t pages);
   void spill_page();

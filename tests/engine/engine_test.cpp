@@ -158,6 +158,26 @@ TEST_F(EngineTest, CallsNoMoreToolsThanItMay) {
   EXPECT_EQ(engine_->count_tokens(request).value(), tokens);
 }
 
+// The whole call comes back with the tokens of a whole call.
+TEST(Engine, ACallThatIsCutIsNotRemembered) {
+  auto engine = open_engine(nano_options());
+  auto request = ask("What is the weather in Paris?", 100);
+  request.tools.push_back(weather_tool());
+  const Reply whole = answer(*engine, request);
+  ASSERT_EQ(whole.calls.size(), 1u);
+  auto next = request;
+  next.messages.push_back(message("assistant", whole.content));
+  next.messages.back().tool_calls = whole.calls;
+  next.messages.push_back(message("tool", "Sunny, 20 degrees."));
+  const int tokens = engine->count_tokens(next).value();
+  auto other = open_engine(nano_options());
+  for (int cut = 1; cut < 4; ++cut) {
+    request.max_tokens = whole.done.usage.completion_tokens - cut;
+    answer(*other, request);
+    EXPECT_EQ(other->count_tokens(next).value(), tokens) << cut;
+  }
+}
+
 // Half a call that looks whole would be run.
 TEST_F(EngineTest, ACallThatIsCutStaysOpen) {
   auto request = ask("What is the weather in Paris?", 100);
