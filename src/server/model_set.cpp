@@ -124,10 +124,11 @@ tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   if (auto full = make_room(index)) return tl::unexpected(std::move(*full));
   log_info("loading {}", entry.name);
   auto opened = loader_.open(entry.options);
+  const std::lock_guard lock(mutex_);
+  slots_[index].loads = opened.has_value();
   if (!opened) return tl::unexpected(not_loaded(entry.name, std::move(opened.error())));
   std::shared_ptr<engine::Engine> engine = std::move(*opened);
-  const std::lock_guard lock(mutex_);
-  slots_[index] = {engine, Clock::now(), {}};
+  slots_[index] = {engine, Clock::now(), {}, true};
   return ModelUse{entry.name, std::move(engine), queue};
 }
 
@@ -182,6 +183,11 @@ void ModelSet::unload_idle() {
       unloaded.push_back(std::exchange(slot.engine, nullptr));
     }
   }
+}
+
+bool ModelSet::ready() const {
+  const std::lock_guard lock(mutex_);
+  return slots_.front().loads;
 }
 
 std::vector<ModelSet::State> ModelSet::states() const {

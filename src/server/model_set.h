@@ -73,6 +73,9 @@ class ModelSet {
   }
   const std::string& default_name() const { return entries_.front().name; }
   std::vector<State> states() const;
+  // The default model's last load succeeded. One that is unloaded for being idle is ready: a
+  // request loads it again.
+  bool ready() const;
   // Unloads what nobody used for `idle_after` (0: nothing), or as keep() has it; called every
   // second or so.
   void unload_idle();
@@ -82,6 +85,7 @@ class ModelSet {
     std::shared_ptr<engine::Engine> engine;
     std::chrono::steady_clock::time_point last_used;
     std::optional<std::chrono::seconds> keep;  // instead of idle_after_; negative: for ever
+    bool loads = false;                        // the last load succeeded
   };
   struct Need {
     size_t least = 0, most = 0, cache = 0;  // with one conversation; with all that can be kept

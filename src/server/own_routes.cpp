@@ -203,9 +203,9 @@ std::vector<Route> own_routes(const Api& api) {
     return json_reply(Json::object({{"status", value("ok")}}));
   };
   const auto ready = [&api](const HttpRequest&) {
-    const bool loaded = api.models.states().front().engine != nullptr;
-    return json_reply(Json::object({{"status", value(loaded ? "ready" : "not loaded")}}),
-                      loaded ? 200 : 503);
+    const bool ready = api.models.ready();
+    return json_reply(Json::object({{"status", value(ready ? "ready" : "not loaded")}}),
+                      ready ? 200 : 503);
   };
   return {{"GET", "/health", healthy, "", true},
           {"GET", "/ready", ready, "", true},

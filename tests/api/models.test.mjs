@@ -88,6 +88,7 @@ test('ollama keep_alive: a duration sets when it goes, 0 lets it go after the an
   await ask(0);
   for (let i = 0; i < 50 && (await loaded(url)).length > 0; ++i) await new Promise((resolve) => setTimeout(resolve, 100));
   assert.deepEqual(await loaded(url), []);
+  assert.equal((await get(`${url}/ready`)).status, 200, 'an idle server is not to be restarted');
   assert.equal((await ask()).status, 200);
 });
 

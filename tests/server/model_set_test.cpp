@@ -22,7 +22,7 @@ class ModelSetTest : public testing::Test {
     ModelLoader loader;
     loader.open =
         [this](const engine::EngineOptions& options) -> Result<std::unique_ptr<engine::Engine>> {
-      if (options.model == "broken") return bad_input("no such folder");
+      if (options.model == "broken" || options.model == broken_) return bad_input("no such folder");
       opened_.push_back(options.model);
       cache_bytes_ = options.cache_bytes;
       auto engine = std::make_unique<FakeEngine>();
@@ -51,6 +51,7 @@ class ModelSetTest : public testing::Test {
   }
 
   std::vector<std::string> opened_;
+  std::string broken_;      // a further one that does not open
   size_t cache_bytes_ = 0;  // of the last that was opened
 };
 
@@ -71,6 +72,25 @@ TEST_F(ModelSetTest, LoadsOnceAndOnDemand) {
   EXPECT_EQ(broken.error().status, 500);
   EXPECT_THAT(broken.error().message, Not(HasSubstr("no such folder")));
   EXPECT_EQ(broken.error().cause.message, "no such folder");
+}
+
+TEST_F(ModelSetTest, IsReadyOnceTheDefaultHasLoadedAndStaysSo) {
+  ModelSet models = set(0, std::chrono::seconds(100));
+  EXPECT_FALSE(models.ready());
+  ASSERT_TRUE(models.use("b"));
+  EXPECT_FALSE(models.ready());
+  ASSERT_TRUE(models.use("a"));
+  EXPECT_TRUE(models.ready());
+  EXPECT_FALSE(models.use("broken"));
+  models.keep("a", std::chrono::seconds(0));
+  models.unload_idle();
+  EXPECT_TRUE(models.ready());  // the next request loads it
+  broken_ = "a";
+  EXPECT_FALSE(models.use("a"));
+  EXPECT_FALSE(models.ready());
+  broken_.clear();
+  EXPECT_TRUE(models.use("a"));
+  EXPECT_TRUE(models.ready());
 }
 
 TEST_F(ModelSetTest, MakesRoomByTheLongestUnused) {
