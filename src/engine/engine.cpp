@@ -61,7 +61,7 @@ class EngineImpl final : public Engine {
     return tokenizer_->decode(ids);
   }
   Result<std::string> render(const GenerationRequest& request) const override;
-  Result<int> count_tokens(const GenerationRequest& request) override;
+  Result<std::vector<int32_t>> prompt_ids(const GenerationRequest& request) override;
 
  private:
   struct Waiting {
@@ -343,9 +343,11 @@ Result<std::string> EngineImpl::render(const GenerationRequest& request) const {
   return rendered.text() + std::string(text::trim_end(request.answer_prefix));
 }
 
-Result<int> EngineImpl::count_tokens(const GenerationRequest& request) {
-  TRY(const Prepared prepared, prepare(prepare_context(), request));
-  return static_cast<int>(prepared.ids.size());
+Result<std::vector<int32_t>> EngineImpl::prompt_ids(const GenerationRequest& request) {
+  PrepareContext context = prepare_context();
+  context.only_ids = true;
+  TRY(Prepared prepared, prepare(context, request));
+  return std::move(prepared.ids);
 }
 
 }  // namespace

@@ -129,8 +129,9 @@ class Engine {
   virtual std::string detokenize(const std::vector<int32_t>& ids) const = 0;
   virtual Result<std::string> render(
       const GenerationRequest& request) const = 0;  // the prompt's text
-  // Tokens of the prompt, pictures and clips with them.
-  virtual Result<int> count_tokens(const GenerationRequest& request) = 0;
+  // The prompt as it would be run, pictures and clips with it; also one that is too long for the
+  // context.
+  virtual Result<std::vector<int32_t>> prompt_ids(const GenerationRequest& request) = 0;
 };
 
 }  // namespace godwit::engine

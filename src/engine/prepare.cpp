@@ -56,7 +56,8 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
     return context.vision.rows(prepared.facts->content, prepared.facts->values(context.config));
   };
   if (prepared.facts) prepared.rows = known_rows();
-  if (!prepared.rows) {
+  const bool is_known = prepared.rows || (prepared.facts && context.only_ids);
+  if (!is_known) {
     const media::MediaFile file{source.name, source.bytes, source.frames, source.frames_per_second,
                                 source.frame_names};
     const model::VisionConfig& v = *context.config.vision;
@@ -73,7 +74,8 @@ Result<PreparedMedia> prepare_media(const PrepareContext& context, const Content
         MediaFacts{patched->content_hash, patched->grid, patched->slice_seconds});
     context.vision.keep_facts(key, *prepared.facts);
     prepared.rows = known_rows();  // the same pixels in another file
-    if (!prepared.rows) prepared.patches = context.decoded.keep(std::move(*patched));
+    if (!prepared.rows && !context.only_ids)
+      prepared.patches = context.decoded.keep(std::move(*patched));
   }
   const media::Grid& grid = prepared.facts->grid;
   const int merge = context.config.vision->merge_size;
@@ -99,7 +101,7 @@ Result<std::vector<PreparedMedia>> prepare_all_media(const PrepareContext& conte
       TRY(PreparedMedia prepared, prepare_media(context, part));
       // Before the next one is decoded: each may take hundreds of megabytes.
       tokens += prepared.facts->grid.t * prepared.rows_per_slice;
-      if (tokens > context.context) return too_long(tokens, context);
+      if (tokens > context.context && !context.only_ids) return too_long(tokens, context);
       all.push_back(std::move(prepared));
     }
   }
@@ -341,9 +343,7 @@ Result<Prepared> prepare(const PrepareContext& context, const GenerationRequest&
   }
   if (n == 0) return bad_input("prompt: expected at least one token, found none");
   const bool generates = request.task == Task::kGenerate;  // then one more must fit
-  if (n + generates > context.context) {
-    return too_long(n, context);
-  }
+  if (n + generates > context.context && !context.only_ids) return too_long(n, context);
   if (request.task == Task::kScore) {
     if (request.score_from < 1 || request.score_from >= n) {
       return bad_input("score: expected a first token of 1 to {}, found {}", n - 1,

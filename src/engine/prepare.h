@@ -65,6 +65,7 @@ struct PrepareContext {
   DecodedMedia& decoded;
   const TurnMemory& turns;
   const std::atomic<bool>* cancelled = nullptr;  // stops the decoding of a clip
+  bool only_ids = false;  // for counting: as many as there are, and no pixels are kept
 };
 
 // The prompt's template options with the request's thinking in them.

@@ -492,9 +492,9 @@ HttpReply count_tokens(const Api& api, const HttpRequest& http) {
   if (!call) return error_reply(Dialect::kAnthropic, call.error());
   auto model = api.models.use(call->model);
   if (!model) return error_reply(Dialect::kAnthropic, model.error());
-  const auto count = model->engine->count_tokens(call->request);
-  if (!count) return error_reply(Dialect::kAnthropic, count.error());
-  return json_reply(Json::object({{"input_tokens", value(*count)}}));
+  const auto ids = model->engine->prompt_ids(call->request);
+  if (!ids) return error_reply(Dialect::kAnthropic, ids.error());
+  return json_reply(Json::object({{"input_tokens", value(static_cast<int64_t>(ids->size()))}}));
 }
 
 }  // namespace

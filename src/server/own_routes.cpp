@@ -113,50 +113,55 @@ HttpReply metrics(const Api& api) {
   return reply;
 }
 
-// {"prompt" or "content": text, "special": bool} or {"messages": …} as /v1/chat/completions.
-Result<HttpReply> tokenize(const Api& api, const HttpRequest& http) {
-  TRY(const Json json, parse_body(http.body));
-  TRY(Fields fields, Fields::of(json, ""));
-  std::string model, text;
-  bool special = true;
-  TRY_STATUS(fields.read("model", model));
-  TRY_STATUS(fields.ignore({"add_special_tokens"}));
-  const auto use = api.models.use(model);
-  if (!use) return error_reply(Dialect::kOpenAi, use.error());
-  if (fields.find("messages")) {
-    TRY(const auto chat, read_chat_request(api, http.body));
-    TRY(text, use->engine->render(chat.request));
-  } else {
-    const char* key = fields.find("content") ? "content" : "prompt";
-    TRY(text, fields.require_string(key));
-    TRY_STATUS(fields.read("special", special));
-  }
-  Json::Array tokens;
-  for (const int32_t id : use->engine->tokenize(text, special)) tokens.push_back(value(id));
-  const auto count = static_cast<int64_t>(tokens.size());
-  return json_reply(Json::object({{"count", value(count)},
-                                  {"max_model_len", value(use->engine->info().context)},
-                                  {"tokens", Json::array(std::move(tokens))}}));
-}
+using TokenWork = Result<HttpReply> (*)(const Api&, const HttpRequest&, Fields&, engine::Engine&);
 
-// {"tokens": [ids]}
-Result<HttpReply> detokenize(const Api& api, const HttpRequest& http) {
+// What tokenize and detokenize begin and end with.
+Result<HttpReply> with_model(const Api& api, const HttpRequest& http, TokenWork work) {
   TRY(const Json json, parse_body(http.body));
   TRY(Fields fields, Fields::of(json, ""));
   std::string model;
   TRY_STATUS(fields.read("model", model));
   const auto use = api.models.use(model);
   if (!use) return error_reply(Dialect::kOpenAi, use.error());
+  return work(api, http, fields, *use->engine);
+}
+
+// {"prompt" or "content": text, "special": bool}, or {"messages": …} and all that
+// /v1/chat/completions takes: the ids that it would run.
+Result<HttpReply> tokenize(const Api& api, const HttpRequest& http, Fields& fields,
+                           engine::Engine& engine) {
+  std::vector<int32_t> ids;
+  if (fields.find("messages")) {
+    TRY(const auto chat, read_chat_request(api, http.body));
+    TRY(ids, engine.prompt_ids(chat.request));
+  } else {
+    bool special = true;
+    TRY_STATUS(fields.read("special", special));
+    TRY_STATUS(fields.ignore({"add_special_tokens"}));
+    TRY(const std::string text,
+        fields.require_string(fields.find("content") ? "content" : "prompt"));
+    ids = engine.tokenize(text, special);
+    fields.note_unknown("/tokenize");
+  }
+  Json::Array tokens;
+  for (const int32_t id : ids) tokens.push_back(value(id));
+  return json_reply(Json::object({{"count", value(static_cast<int64_t>(ids.size()))},
+                                  {"max_model_len", value(engine.info().context)},
+                                  {"tokens", Json::array(std::move(tokens))}}));
+}
+
+// {"tokens": [ids]}
+Result<HttpReply> detokenize(const Api&, const HttpRequest&, Fields& fields,
+                             engine::Engine& engine) {
   TRY(const Json* tokens, fields.find_list("tokens"));
   if (!tokens) return fields.wrong("tokens", "array");
-  std::vector<int32_t> ids;
-  for (size_t i = 0; i < tokens->items().size(); ++i) {
-    const auto id = tokens->items()[i].as_int64();
-    if (!id || *id < 0 || *id >= use->engine->info().vocabulary)
-      return bad_input("tokens[{}]: expected token id below {}", i, use->engine->info().vocabulary);
-    ids.push_back(static_cast<int32_t>(*id));
+  TRY(const TokenIds ids, read_token_ids(*tokens, "tokens"));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= engine.info().vocabulary)
+      return bad_input("tokens[{}]: expected token id below {}", i, engine.info().vocabulary);
   }
-  const std::string text = repaired_utf8(use->engine->detokenize(ids));
+  fields.note_unknown("/detokenize");
+  const std::string text = repaired_utf8(engine.detokenize(ids));
   return json_reply(Json::object({{"prompt", value(text)}, {"content", value(text)}}));
 }
 
@@ -169,9 +174,9 @@ Result<HttpReply> render(const Api& api, const HttpRequest& http) {
   return json_reply(Json::object({{"prompt", value(text)}}));
 }
 
-Handler or_error(const Api& api, Result<HttpReply> (*handler)(const Api&, const HttpRequest&)) {
-  return [&api, handler](const HttpRequest& http) {
-    auto reply = handler(api, http);
+Handler or_error(std::function<Result<HttpReply>(const HttpRequest&)> handler) {
+  return [handler = std::move(handler)](const HttpRequest& http) {
+    auto reply = handler(http);
     return reply ? std::move(*reply) : error_reply(Dialect::kOpenAi, reply.error());
   };
 }
@@ -203,17 +208,20 @@ std::vector<Route> own_routes(const Api& api) {
     return json_reply(Json::object({{"status", value("ok")}}));
   };
   const auto ready = [&api](const HttpRequest&) {
-    const bool ready = api.models.ready();
-    return json_reply(Json::object({{"status", value(ready ? "ready" : "not loaded")}}),
-                      ready ? 200 : 503);
+    const bool can = api.models.ready();
+    return json_reply(Json::object({{"status", value(can ? "ready" : "not loaded")}}),
+                      can ? 200 : 503);
   };
-  return {{"GET", "/health", healthy, "", true},
-          {"GET", "/ready", ready, "", true},
-          {"GET", "/metrics", [&api](const HttpRequest&) { return metrics(api); }},
-          {"GET", "/info", [&api](const HttpRequest&) { return info(api); }},
-          {"POST", "/tokenize", or_error(api, tokenize)},
-          {"POST", "/detokenize", or_error(api, detokenize)},
-          {"POST", "/render", or_error(api, render)}};
+  return {
+      {"GET", "/health", healthy, "", true},
+      {"GET", "/ready", ready, "", true},
+      {"GET", "/metrics", [&api](const HttpRequest&) { return metrics(api); }},
+      {"GET", "/info", [&api](const HttpRequest&) { return info(api); }},
+      {"POST", "/tokenize",
+       or_error([&api](const HttpRequest& http) { return with_model(api, http, tokenize); })},
+      {"POST", "/detokenize",
+       or_error([&api](const HttpRequest& http) { return with_model(api, http, detokenize); })},
+      {"POST", "/render", or_error([&api](const HttpRequest& http) { return render(api, http); })}};
 }
 
 }  // namespace godwit::server

@@ -36,10 +36,10 @@ HttpReply count_input_tokens(const Api& api, const Store& store, const HttpReque
   if (!call) return error_reply(Dialect::kOpenAi, call.error());
   auto model = api.models.use(call->model);
   if (!model) return error_reply(Dialect::kOpenAi, model.error());
-  const auto count = model->engine->count_tokens(call->request);
-  if (!count) return error_reply(Dialect::kOpenAi, count.error());
-  return json_reply(
-      Json::object({{"object", value("response.input_tokens")}, {"input_tokens", value(*count)}}));
+  const auto ids = model->engine->prompt_ids(call->request);
+  if (!ids) return error_reply(Dialect::kOpenAi, ids.error());
+  return json_reply(Json::object({{"object", value("response.input_tokens")},
+                                  {"input_tokens", value(static_cast<int64_t>(ids->size()))}}));
 }
 
 std::string query_value(std::string_view query, std::string_view key) {

@@ -264,6 +264,20 @@ test('count_tokens counts as the answer does', async () => {
   const count = await client.messages.countTokens({ model: 'x', ...body });
   assert.equal(count.input_tokens, promptOf(await ask(body)));
 });
+test('count_tokens: what is too long for the context is counted, pictures with it', async () => {
+  const small = await startServer('-c', '256');
+  const count = async (content) => {
+    const { status, json } = await post(`${small}/v1/messages/count_tokens`, { messages: user(content) });
+    assert.equal(status, 200);
+    return json.input_tokens;
+  };
+  assert.ok((await count('word '.repeat(1000))) > 1000);
+  const [one, many] = [await count([image('shapes')]), await count(Array(100).fill(image('shapes')))];
+  assert.ok(many > 256 && many > 99 * (one - 12), `${one} and ${many} tokens`);
+  const { status, json } = await post(`${small}/v1/messages`, { max_tokens: 1, messages: user('word '.repeat(1000)) });
+  assert.equal(status, 400);
+  assert.match(json.error.message, /prompt is too long/);
+});
 test('count_tokens: errors as elsewhere', () =>
   assert.rejects(client.messages.countTokens({ model: 'x', messages: [] }), BadRequestError));
 

@@ -305,6 +305,19 @@ test('logprobs: streamed', async () => {
   const { chunks } = await streamed({ messages: user('How are you?'), logprobs: true });
   assert.ok(chunks.flatMap((c) => c.choices).some((c) => c.logprobs?.content?.length > 0));
 });
+test('tokenize: messages are the ids that the engine runs, special words of a user and pictures with them', async () => {
+  for (const messages of [user('How are you?<|im_end|>'), look('shapes', 'What is in the picture?')]) {
+    const { status, json } = await post(`${url}/tokenize`, { messages, tools });
+    assert.equal(status, 200);
+    assert.equal(json.tokens.length, json.count);
+    const body = { temperature: 0, max_tokens: 8 };
+    const told = await ask({ ...body, messages, tools });
+    assert.equal(json.count, told.usage.prompt_tokens);
+    if (typeof messages[0].content !== 'string') continue; // a picture is more than its ids
+    const run = await client.completions.create({ model: 'nano', ...body, prompt: json.tokens });
+    assert.equal(run.choices[0].text, told.choices[0].message.content);
+  }
+});
 test('logit_bias forbids a token', async () => {
   const { json: { tokens } } = await post(`${url}/tokenize`, { prompt: 'I' });
   const { choices } = await ask({ messages: user('How are you?'), logit_bias: { [tokens[0]]: -100 } });

@@ -285,6 +285,8 @@ test('input_tokens counts as the answer does', async () => {
   const body = { model: 'nano', input: weather, tools };
   const { json } = await post(`${url}/v1/responses/input_tokens`, body);
   assert.equal(json.input_tokens, (await ask(body)).usage.input_tokens);
+  const long = await post(`${url}/v1/responses/input_tokens`, { input: 'word '.repeat(40_000) });
+  assert.ok(long.json.input_tokens > 40_000, long.text.slice(0, 200)); // than the context
 });
 
 for (const [name, body, pattern] of [

@@ -154,8 +154,7 @@ TEST_F(EngineTest, CallsNoMoreToolsThanItMay) {
   request.messages.push_back(said);
   request.messages.push_back(message("tool", "Sunny, 20 degrees."));
   const std::string rendered = engine_->render(request).value();
-  const int tokens = static_cast<int>(engine_->tokenize(rendered, true).size());
-  EXPECT_EQ(engine_->count_tokens(request).value(), tokens);
+  EXPECT_EQ(engine_->prompt_ids(request).value(), engine_->tokenize(rendered, true));
 }
 
 // The whole call comes back with the tokens of a whole call.
@@ -169,12 +168,12 @@ TEST(Engine, ACallThatIsCutIsNotRemembered) {
   next.messages.push_back(message("assistant", whole.content));
   next.messages.back().tool_calls = whole.calls;
   next.messages.push_back(message("tool", "Sunny, 20 degrees."));
-  const int tokens = engine->count_tokens(next).value();
+  const size_t tokens = engine->prompt_ids(next).value().size();
   auto other = open_engine(nano_options());
   for (int cut = 1; cut < 4; ++cut) {
     request.max_tokens = whole.done.usage.completion_tokens - cut;
     answer(*other, request);
-    EXPECT_EQ(other->count_tokens(next).value(), tokens) << cut;
+    EXPECT_EQ(other->prompt_ids(next).value().size(), tokens) << cut;
   }
 }
 
@@ -269,6 +268,7 @@ TEST_F(EngineTest, BadRequestsAreToldInOneLine) {
   };
   EXPECT_NE(error_of({}).find("prompt"), std::string::npos);
   EXPECT_EQ(error_of(ask(long_text(3000))).find("prompt is too long: "), 0u);
+  EXPECT_GT(engine_->prompt_ids(ask(long_text(3000)))->size(), 3000u);  // counted all the same
   EXPECT_NE(error_of(ask(long_text(3000))).find("2048"), std::string::npos);
   GenerationRequest ids;
   ids.raw_ids = {1, 2, 999999};

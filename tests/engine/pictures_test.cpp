@@ -94,6 +94,7 @@ TEST_F(EngineTest, TooManyPicturesAreRefusedBeforeAllAreDecoded) {
   auto& content = request.messages[0].content;
   content.insert(content.end(), 3000, picture_file(kShapes));
   EXPECT_THAT(answer(*engine_, request).error, HasSubstr("prompt is too long: "));
+  EXPECT_GT(engine_->prompt_ids(request)->size(), 3000u * 4);
 }
 
 // Whenever it comes, before, in or after the vision tower: the request ends, its pages come back,

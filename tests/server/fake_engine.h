@@ -125,8 +125,8 @@ class FakeEngine final : public engine::Engine {
     }
     return text;
   }
-  Result<int> count_tokens(const engine::GenerationRequest& request) override {
-    return static_cast<int>(render(request)->size());
+  Result<std::vector<int32_t>> prompt_ids(const engine::GenerationRequest& request) override {
+    return tokenize(*render(request), true);
   }
 
   void say(Script script) {

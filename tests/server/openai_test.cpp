@@ -453,7 +453,7 @@ TEST_F(OpenAi, OwnRoutes) {
           post("/tokenize", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}).body)["count"],
       7);
   EXPECT_EQ(json::parse(post("/detokenize", {{"tokens", {72, 105}}}).body)["prompt"], "Hi");
-  EXPECT_THAT(refused(post("/detokenize", {{"tokens", {256}}})), HasSubstr("tokens[0]"));
+  EXPECT_THAT(refused(post("/detokenize", {{"tokens", {65, 256}}})), HasSubstr("tokens[1]"));
   EXPECT_EQ(
       json::parse(
           post("/render", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}).body)["prompt"],
