@@ -49,6 +49,7 @@ Status read_system(Fields& fields, std::vector<ChatMessage>& messages) {
       std::string type = "text";
       TRY_STATUS(block.read("type", type));
       TRY(std::string text, block.require_string("text"));
+      TRY_STATUS(block.ignore({"cache_control", "citations"}));
       if (&block == &blocks.front()) text = without_billing_line(text);
       if (!text.empty()) joined += (joined.empty() ? "" : "\n\n") + text;
     }
@@ -68,6 +69,7 @@ Result<ContentPart> read_image(Fields& block, const MediaSource& media) {
   TRY(auto source, block.find_object("source"));
   if (!source) return block.wrong("source", "object");
   TRY(const std::string type, source->require_string("type"));
+  TRY_STATUS(source->ignore({"media_type"}));
   if (type == "base64") {
     TRY(const std::string data, source->require_string("data"));
     TRY(auto bytes, MediaSource::from_base64(data, source->path_of("data")));
@@ -92,12 +94,14 @@ Result<ContentPart> read_document(Fields& block) {
                      source->path_of("type"), in_quotes(type));
   }
   TRY(std::string text, source->require_string("data"));
+  TRY_STATUS(source->ignore({"media_type"}));
   return text_part(std::move(text));
 }
 
 // A text, picture or document, of a user or of a tool.
 Result<ContentPart> read_part_block(Fields& block, const std::string& type,
                                     const MediaSource& media) {
+  TRY_STATUS(block.ignore({"cache_control", "citations"}));
   if (type == "text") {
     TRY(std::string text, block.require_string("text"));
     return text_part(std::move(text));
@@ -141,6 +145,7 @@ Status read_user_blocks(Fields& fields, const MediaSource& media,
       result.role = "tool";
       TRY_STATUS(block.read("tool_use_id", result.tool_call_id));
       TRY(result.content, read_parts(block, media));
+      TRY_STATUS(block.ignore({"cache_control"}));
       bool is_error = false;
       TRY_STATUS(block.read("is_error", is_error));
       if (is_error && result.content.empty()) result.content.push_back(text_part("error"));
@@ -160,6 +165,7 @@ Status read_user_blocks(Fields& fields, const MediaSource& media,
 
 Status read_assistant_block(Fields& block, ChatMessage& message) {
   TRY(const std::string type, block.require_string("type"));
+  TRY_STATUS(block.ignore({"cache_control", "citations", "signature", "caller"}));
   if (type == "text") {
     TRY(std::string text, block.require_string("text"));
     message.content.push_back(text_part(std::move(text)));
@@ -170,19 +176,18 @@ Status read_assistant_block(Fields& block, ChatMessage& message) {
     text::ToolCall call;
     TRY_STATUS(block.read("id", call.id));
     TRY(call.name, block.require_string("name"));
-    TRY_STATUS(block.find_object("input"));
-    const Json* input = block.find("input");
+    TRY(const Json* input, block.find_map("input"));
     call.arguments = input ? *input : Json::object();
     message.tool_calls.push_back(std::move(call));
-  } else if (type != "redacted_thinking") {
+  } else {
+    block.ignore_rest();
+    if (type == "redacted_thinking") return {};
     log_info("{}: {}: a block of type {} is ignored", kRoute, block.path(), in_quotes(type));
   }
   return {};
 }
 
-Status read_message(const Json& json, const std::string& path, const MediaSource& media,
-                    std::vector<ChatMessage>& messages) {
-  TRY(Fields fields, Fields::of(json, path));
+Status read_message(Fields& fields, const MediaSource& media, std::vector<ChatMessage>& messages) {
   TRY(const std::string role, fields.require_string("role"));
   if (role != "user" && role != "assistant" && role != "system") {
     return bad_input("{}: expected user, assistant or system, found {}", fields.path_of("role"),
@@ -212,8 +217,8 @@ Status read_all_messages(Fields& fields, const MediaSource& media,
   if (!list || !list->is_array()) return fields.wrong("messages", "array");
   if (list->items().empty())
     return bad_input("messages: expected at least one message, found none");
-  for (size_t i = 0; i < list->items().size(); ++i)
-    TRY_STATUS(read_message(list->items()[i], fmt::format("messages[{}]", i), media, messages));
+  TRY(auto said, fields.find_objects("messages"));
+  for (Fields& one : said) TRY_STATUS(read_message(one, media, messages));
   return {};
 }
 
@@ -226,9 +231,12 @@ Status read_messages_tools(Fields& fields, std::vector<Json>& tools) {
     TRY_STATUS(tool.read("type", type));
     if (type != "custom") {
       log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
+      tool.ignore_rest();
       continue;
     }
     TRY(Json function, read_flat_function(tool, "input_schema"));
+    TRY_STATUS(tool.ignore({"cache_control", "eager_input_streaming", "defer_loading",
+                            "allowed_callers", "input_examples"}));
     tools.push_back(std::move(function));
   }
   return {};
@@ -242,6 +250,7 @@ Status read_choice(Fields& fields, engine::GenerationRequest& request) {
   const Json named = Json::object();
   TRY_STATUS(apply_tool_choice(type == "tool" ? &named : &word, "tool_choice.type", request.tools));
   bool one_call = false;
+  TRY_STATUS(choice->ignore({"name"}));
   TRY_STATUS(choice->read("disable_parallel_tool_use", one_call));
   if (one_call) request.max_tool_calls = 1;
   return {};
@@ -254,12 +263,13 @@ Status read_messages_thinking(Fields& fields, engine::GenerationRequest& request
   TRY(auto output, fields.find_object("output_config"));
   if (output) {
     TRY_STATUS(output->read("effort", effort));
-    TRY_STATUS(check_response_format(output->find("format"), output->path_of("format")));
+    TRY_STATUS(check_response_format(*output, "format"));
   }
-  TRY_STATUS(check_response_format(fields.find("output_format"), "output_format"));
+  TRY_STATUS(check_response_format(fields, "output_format"));
   TRY(auto thinking, fields.find_object("thinking"));
   if (!thinking) return {};
   TRY(const std::string type, thinking->require_string("type"));
+  TRY_STATUS(thinking->ignore({"display"}));
   if (type == "disabled") return {};
   if (type != "enabled" && type != "adaptive") {
     return bad_input("thinking.type: expected enabled, adaptive or disabled, found {}",

@@ -17,7 +17,8 @@ Result<std::string> url_of(Fields& fields, std::string_view key) {
   const Json* found = fields.find(key);
   if (found && found->is_string()) return found->as_string();
   if (!found || !found->is_object()) return fields.wrong(key, "string or object with a url");
-  TRY(Fields inner, Fields::of(*found, fields.path_of(key)));
+  TRY(Fields inner, fields.open(*found, fields.path_of(key)));
+  TRY_STATUS(inner.ignore({"detail"}));
   return inner.require_string("url");
 }
 
@@ -45,7 +46,8 @@ Result<ContentPart> read_video(Fields& fields, const MediaSource& source) {
     if (frame.is_string()) {
       url = frame.as_string();
     } else {
-      TRY(Fields inner, Fields::of(frame, path));
+      TRY(Fields inner, fields.open(frame, path));
+      TRY_STATUS(inner.ignore({"type"}));
       TRY(url, url_of(inner, inner.find("image_url") ? "image_url" : "image"));
     }
     TRY(const auto picture, source.from_url(url, "image", path));
@@ -64,7 +66,7 @@ Status read_content(Fields& fields, ChatMessage& message, const MediaSource& sou
     message.content_is_parts = true;
     for (size_t i = 0; i < content->items().size(); ++i) {
       const std::string path = fmt::format("{}[{}]", fields.path_of("content"), i);
-      TRY(ContentPart part, read_part(content->items()[i], path, source));
+      TRY(ContentPart part, read_part(fields, content->items()[i], path, source));
       message.content.push_back(std::move(part));
     }
   } else {
@@ -76,6 +78,7 @@ Status read_content(Fields& fields, ChatMessage& message, const MediaSource& sou
 Result<text::ToolCall> read_call(Fields& fields) {
   text::ToolCall call;
   TRY_STATUS(fields.read("id", call.id));
+  TRY_STATUS(fields.ignore({"type", "index"}));
   TRY(auto inner, fields.find_object("function"));
   Fields& function = inner ? *inner : fields;
   TRY(call.name, function.require_string("name"));
@@ -87,9 +90,7 @@ Result<text::ToolCall> read_call(Fields& fields) {
   return call;
 }
 
-Result<ChatMessage> read_message(const Json& json, const std::string& path,
-                                 const MediaSource& source) {
-  TRY(Fields fields, Fields::of(json, path));
+Result<ChatMessage> read_message(Fields& fields, const MediaSource& source) {
   ChatMessage message;
   TRY(message.role, fields.require_string("role"));
   if (message.role == "function") message.role = "tool";
@@ -111,13 +112,14 @@ Result<ChatMessage> read_message(const Json& json, const std::string& path,
     message.tool_calls.push_back(std::move(call));
   }
   TRY_STATUS(fields.read("tool_call_id", message.tool_call_id));
+  TRY_STATUS(fields.ignore({"name", "refusal", "audio", "annotations"}));
   return message;
 }
 
 Status read_logit_bias(Fields& fields, engine::SamplingOptions& sampling) {
-  TRY(const auto bias, fields.find_object("logit_bias"));
+  TRY(const Json* bias, fields.find_map("logit_bias"));
   if (!bias) return {};
-  for (const auto& [key, number] : fields.find("logit_bias")->members()) {
+  for (const auto& [key, number] : bias->members()) {
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0)
@@ -148,11 +150,12 @@ ContentPart media_part(ContentPart::Kind kind, std::shared_ptr<const text::Media
   return part;
 }
 
-Result<ContentPart> read_part(const Json& json, const std::string& path,
+Result<ContentPart> read_part(const Fields& holder, const Json& json, const std::string& path,
                               const MediaSource& source) {
   if (json.is_string()) return text_part(json.as_string());
-  TRY(Fields fields, Fields::of(json, path));
+  TRY(Fields fields, holder.open(json, path));
   TRY(const std::string type, fields.require_string("type"));
+  TRY_STATUS(fields.ignore({"cache_control", "detail", "annotations", "logprobs"}));
   if (type == "text" || type == "input_text" || type == "output_text") {
     TRY(std::string text, fields.require_string("text"));
     return text_part(std::move(text));
@@ -176,16 +179,15 @@ Result<ContentPart> read_part(const Json& json, const std::string& path,
                    in_quotes(type));
 }
 
-Result<std::vector<ChatMessage>> read_messages(const Json& messages, const std::string& path,
-                                               const MediaSource& source) {
-  if (!messages.is_array())
-    return bad_input("{}: expected array, found {}", path, kind_name(messages));
-  if (messages.items().empty())
-    return bad_input("{}: expected at least one message, found none", path);
+Result<std::vector<ChatMessage>> read_messages(Fields& fields, const MediaSource& source) {
+  TRY(const Json* given, fields.find_list("messages"));
+  if (!given) return fields.wrong("messages", "array");
+  if (given->items().empty())
+    return bad_input("messages: expected at least one message, found none");
+  TRY(auto said, fields.find_objects("messages"));
   std::vector<ChatMessage> read;
-  for (size_t i = 0; i < messages.items().size(); ++i) {
-    TRY(ChatMessage message,
-        read_message(messages.items()[i], fmt::format("{}[{}]", path, i), source));
+  for (Fields& one : said) {
+    TRY(ChatMessage message, read_message(one, source));
     read.push_back(std::move(message));
   }
   return read;
@@ -204,7 +206,7 @@ Result<std::vector<Json>> read_tools(const Json& tools, const std::string& path)
     TRY(auto function, fields.find_object("function"));
     if (!function) return fields.wrong("function", "object");
     TRY_STATUS(function->require_string("name"));
-    TRY_STATUS(function->find_object("parameters"));
+    TRY_STATUS(function->find_map("parameters"));
     std::string description;
     TRY_STATUS(function->read("description", description));
     bool strict = false;
@@ -257,24 +259,24 @@ Result<Json> read_flat_function(Fields& tool, std::string_view schema_key) {
   TRY(const std::string name, tool.require_string("name"));
   std::string description;
   TRY_STATUS(tool.read("description", description));
-  TRY_STATUS(tool.find_object(schema_key));
+  TRY(const Json* schema, tool.find_map(schema_key));
   Json function = Json::object({{"name", value(name)}});
   if (!description.empty()) function.set("description", value(description));
-  if (const Json* schema = tool.find(schema_key)) function.set("parameters", *schema);
+  if (schema) function.set("parameters", *schema);
   return Json::object({{"type", value("function")}, {"function", std::move(function)}});
 }
 
-Status check_response_format(const Json* format, const std::string& path) {
+Status check_response_format(Fields& fields, std::string_view key) {
+  TRY(auto format, fields.find_object(key));
   if (!format) return {};
-  TRY(Fields fields, Fields::of(*format, path));
-  TRY(const std::string type, fields.require_string("type"));
+  TRY(const std::string type, format->require_string("type"));
   if (type == "text") return {};
   if (type == "json_object" || type == "json_schema") {
-    return bad_input("{}.type: {} is not supported yet: answers cannot be bound to a schema", path,
-                     type);
+    return bad_input("{}: {} is not supported yet: answers cannot be bound to a schema",
+                     format->path_of("type"), type);
   }
-  return bad_input("{}.type: expected text, json_object or json_schema, found {}", path,
-                   in_quotes(type));
+  return bad_input("{}: expected text, json_object or json_schema, found {}",
+                   format->path_of("type"), in_quotes(type));
 }
 
 Status refuse_constraints(Fields& fields) {
@@ -326,16 +328,17 @@ Status read_thinking(Fields& fields, engine::GenerationRequest& request) {
   std::optional<std::string> effort;
   TRY_STATUS(fields.read("reasoning_effort", effort));
   if (effort) TRY_STATUS(apply_effort(*effort, fields.path_of("reasoning_effort"), request));
-  TRY(auto kwargs, fields.find_object("chat_template_kwargs"));
+  TRY(const Json* kwargs, fields.find_map("chat_template_kwargs"));
   std::optional<bool> enable;
   if (kwargs) {
     constexpr size_t kMost = 64;
-    const Json::Object& members = fields.find("chat_template_kwargs")->members();
+    const Json::Object& members = kwargs->members();
     if (members.size() > kMost)
       return bad_input("{}: expected at most {} members, found {}",
                        fields.path_of("chat_template_kwargs"), kMost, members.size());
     for (const auto& [key, member] : members) request.template_options.kwargs.set(key, member);
-    TRY_STATUS(kwargs->read("enable_thinking", enable));
+    TRY(Fields named, Fields::of(*kwargs, fields.path_of("chat_template_kwargs")));
+    TRY_STATUS(named.read("enable_thinking", enable));
   }
   TRY_STATUS(fields.read("enable_thinking", enable));
   if (enable) request.thinking = *enable ? engine::Thinking::kOn : engine::Thinking::kOff;

@@ -16,10 +16,9 @@ text::ContentPart media_part(text::ContentPart::Kind kind,
 
 // OpenAI's messages: strings or lists of parts (text, image_url, video_url, input_image, …),
 // tool_calls, reasoning_content.
-Result<std::vector<text::ChatMessage>> read_messages(const Json& messages, const std::string& path,
-                                                     const MediaSource& media);
-// One part of a message, chat-completions or responses style.
-Result<text::ContentPart> read_part(const Json& part, const std::string& path,
+Result<std::vector<text::ChatMessage>> read_messages(Fields& fields, const MediaSource& media);
+// One part of a message that stands somewhere in `holder`, chat-completions or responses style.
+Result<text::ContentPart> read_part(const Fields& holder, const Json& part, const std::string& path,
                                     const MediaSource& media);
 
 // [{"type": "function", "function": {name, description, parameters, strict}}] → as the templates
@@ -33,7 +32,7 @@ Status read_parallel_calls(Fields& fields, engine::GenerationRequest& request);
 // parameters}}; strict ones are refused.
 Result<Json> read_flat_function(Fields& tool, std::string_view schema_key);
 // {"type": "text"} is nothing; json_object and json_schema are refused.
-Status check_response_format(const Json* format, const std::string& path);
+Status check_response_format(Fields& fields, std::string_view key);
 
 // The words of other engines that bind answers to a schema or grammar; refused.
 Status refuse_constraints(Fields& fields);

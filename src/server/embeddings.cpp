@@ -211,7 +211,7 @@ Result<std::vector<EmbeddingCall::Item>> read_inputs(Fields& fields, const Media
     user.role = "user";
     user.content_is_parts = true;
     for (size_t k = 0; k < item.items().size(); ++k) {
-      TRY(auto part, read_part(item.items()[k], fmt::format("{}[{}]", path, k), media));
+      TRY(auto part, read_part(fields, item.items()[k], fmt::format("{}[{}]", path, k), media));
       user.content.push_back(std::move(part));
     }
     items.push_back({{}, {std::move(user)}});
@@ -227,9 +227,9 @@ Result<EmbeddingCall> read_openai(std::string_view body, const MediaSource& medi
   TRY_STATUS(fields.read("model", call.model));
   call.template_options.add_generation_prompt = false;
   TRY_STATUS(fields.read("add_generation_prompt", call.template_options.add_generation_prompt));
-  if (const Json* messages = fields.find("messages")) {
+  if (fields.find("messages")) {
     if (fields.find("input")) return bad_input("input: expected it or messages, found both");
-    TRY(auto conversation, read_messages(*messages, "messages", media));
+    TRY(auto conversation, read_messages(fields, media));
     call.items.push_back({{}, std::move(conversation)});
   } else {
     TRY(call.items, read_inputs(fields, media));
@@ -285,7 +285,7 @@ Result<EmbeddingCall> read_ollama(std::string_view body, Form form) {
     texts.push_back(std::move(text));
   }
   for (std::string& text : texts) call.items.push_back({{std::move(text), {}}, {}});
-  TRY_STATUS(fields.find_object("options"));
+  TRY_STATUS(fields.find_map("options"));
   TRY(call.keep_alive, read_keep_alive(fields));
   fields.note_unknown("/api/embed");
   return call;

@@ -1,6 +1,8 @@
 #include "server/json_fields.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "base/visible.h"
@@ -10,6 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxValues = 2'000'000;
+constexpr size_t kMaxNotes = 32;  // unknown fields of one request in the log
 
 // Commas and opening brackets outside of strings: at least the number of values, less one.
 size_t count_values(std::string_view text) {
@@ -42,12 +45,16 @@ constexpr UnusedField kUnusedFields[] = {
     {"client_metadata", Json::Kind::kObject},
     {"context", Json::Kind::kArray},
     {"context_management", Json::Kind::kObject},
+    {"detail", Json::Kind::kString},
+    {"include_obfuscation", Json::Kind::kBool},
     {"inference_geo", Json::Kind::kString},
     {"low_vram", Json::Kind::kBool},
     {"main_gpu", Json::Kind::kNumber},
     {"max_tool_calls", Json::Kind::kNumber},
     {"mcp_servers", Json::Kind::kArray},
+    {"media_type", Json::Kind::kString},
     {"metadata", Json::Kind::kObject},
+    {"name", Json::Kind::kString},
     {"num_batch", Json::Kind::kNumber},
     {"num_ctx", Json::Kind::kNumber},
     {"num_gpu", Json::Kind::kNumber},
@@ -66,6 +73,7 @@ constexpr UnusedField kUnusedFields[] = {
     {"truncation", Json::Kind::kString},
     {"use_mmap", Json::Kind::kBool},
     {"user", Json::Kind::kString},
+    {"verbosity", Json::Kind::kString},
 };
 
 std::string_view name_of(Json::Kind kind) {
@@ -86,6 +94,18 @@ std::string_view name_of(Json::Kind kind) {
   return "nothing";
 }
 
+// "messages[3].name" → "messages[].name"
+std::string without_indexes(std::string_view path) {
+  std::string text;
+  bool in_index = false;
+  for (const char c : path) {
+    if (c == ']') in_index = false;
+    if (!in_index) text += c;
+    if (c == '[') in_index = true;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string_view kind_name(const Json& json) { return name_of(json.kind()); }
@@ -101,11 +121,24 @@ Result<Json> parse_body(std::string_view body) {
   return json;
 }
 
+Fields::Fields(const Json& json, std::string path, std::shared_ptr<Notes> notes)
+    : json_(&json), path_(std::move(path)), notes_(std::move(notes)) {
+  if (!notes_) return;
+  unread_ = &notes_->emplace_back(Unread{path_, {}});
+  for (const auto& [key, unused] : json.members()) unread_->keys.push_back(key);
+}
+
 Result<Fields> Fields::of(const Json& json, std::string path) {
   if (!json.is_object())
     return bad_input("{}: expected object, found {}", path.empty() ? "body" : path,
                      kind_name(json));
-  return Fields(json, std::move(path));
+  const bool is_told = log_enabled(LogLevel::kInfo);
+  return Fields(json, std::move(path), is_told ? std::make_shared<Notes>() : nullptr);
+}
+
+Result<Fields> Fields::open(const Json& json, std::string path) const {
+  if (!json.is_object()) return bad_input("{}: expected object, found {}", path, kind_name(json));
+  return Fields(json, std::move(path), notes_);
 }
 
 std::string Fields::path_of(std::string_view key) const {
@@ -113,7 +146,7 @@ std::string Fields::path_of(std::string_view key) const {
 }
 
 const Json* Fields::find(std::string_view key) {
-  asked_.push_back(key);
+  if (unread_) std::erase(unread_->keys, key);
   const Json* found = json_->find(key);
   return found && !found->is_null() ? found : nullptr;
 }
@@ -212,10 +245,16 @@ Result<const Json*> Fields::find_list(std::string_view key) {
   return found;
 }
 
+Result<const Json*> Fields::find_map(std::string_view key) {
+  const Json* found = find(key);
+  if (found && !found->is_object()) return wrong(key, "object");
+  return found;
+}
+
 Result<std::optional<Fields>> Fields::find_object(std::string_view key) {
   const Json* found = find(key);
   if (!found) return std::optional<Fields>();
-  TRY(Fields fields, Fields::of(*found, path_of(key)));
+  TRY(Fields fields, open(*found, path_of(key)));
   return std::optional<Fields>(std::move(fields));
 }
 
@@ -223,7 +262,7 @@ Result<std::vector<Fields>> Fields::find_objects(std::string_view key) {
   TRY(const Json* list, find_list(key));
   std::vector<Fields> objects;
   for (size_t i = 0; list && i < list->items().size(); ++i) {
-    TRY(Fields fields, of(list->items()[i], fmt::format("{}[{}]", path_of(key), i)));
+    TRY(Fields fields, open(list->items()[i], fmt::format("{}[{}]", path_of(key), i)));
     objects.push_back(std::move(fields));
   }
   return objects;
@@ -240,10 +279,19 @@ Status Fields::ignore(std::initializer_list<std::string_view> keys) {
   return {};
 }
 
+void Fields::ignore_rest() {
+  if (unread_) unread_->keys.clear();
+}
+
 void Fields::note_unknown(std::string_view route) const {
-  for (const auto& [key, unused] : json_->members()) {
-    if (std::find(asked_.begin(), asked_.end(), key) == asked_.end())
-      log_info("{}: unknown field {} is ignored", route, in_quotes(path_of(key)));
+  if (!notes_) return;
+  std::set<std::string> told;
+  for (const Unread& object : *notes_) {
+    for (const std::string& key : object.keys) {
+      const std::string path = object.path.empty() ? key : fmt::format("{}.{}", object.path, key);
+      if (told.size() >= kMaxNotes || !told.insert(without_indexes(path)).second) continue;
+      log_info("{}: unknown field {} is ignored", route, in_quotes(path));
+    }
   }
 }
 

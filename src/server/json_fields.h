@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,12 +33,14 @@ std::string_view kind_name(const Json& json);
 // about a hundred bytes, so a body of commas would otherwise grow fiftyfold), an object.
 Result<Json> parse_body(std::string_view body);
 
-// An object that is being read. Absent and null are the same. Keys that nobody asked for are told
-// in the log (note_unknown), never refused.
+// An object that is being read. Absent and null are the same. Keys that nobody asked for, of it and
+// of the objects that were opened in it, are told in the log (note_unknown), never refused.
 class Fields {
  public:
   // `path`: where the object stands; empty for the body itself.
   static Result<Fields> of(const Json& json, std::string path);
+  // An object somewhere in this one.
+  Result<Fields> open(const Json& json, std::string path) const;
 
   const std::string& path() const { return path_; }
   std::string path_of(std::string_view key) const;  // "messages[2].content"
@@ -62,8 +66,9 @@ class Fields {
   Status read(std::string_view key, std::vector<std::string>& target);
 
   Result<std::string> require_string(std::string_view key);
-  // null: absent. Otherwise a list or object.
+  // null: absent. Otherwise a list, or an object whose keys are anybody's.
   Result<const Json*> find_list(std::string_view key);
+  Result<const Json*> find_map(std::string_view key);
   Result<std::optional<Fields>> find_object(std::string_view key);
 
   // The objects of a list; none: absent.
@@ -74,14 +79,24 @@ class Fields {
   // Known and unused: no note in the log, but a wrong type is refused (json_fields.cpp has the
   // types).
   Status ignore(std::initializer_list<std::string_view> keys);
+  // The rest of the object is not read, and why is told elsewhere.
+  void ignore_rest();
+  // Of the elements of a list, the first one's is told.
   void note_unknown(std::string_view route) const;
 
  private:
-  Fields(const Json& json, std::string path) : json_(&json), path_(std::move(path)) {}
+  // Of each object that was opened, the keys that nobody has asked for yet.
+  struct Unread {
+    std::string path;
+    std::vector<std::string> keys;
+  };
+  using Notes = std::deque<Unread>;
+  Fields(const Json& json, std::string path, std::shared_ptr<Notes> notes);
 
   const Json* json_;
   std::string path_;
-  std::vector<std::string_view> asked_;
+  std::shared_ptr<Notes> notes_;  // of the whole body; null: nobody reads the log
+  Unread* unread_ = nullptr;      // in the notes
 };
 
 }  // namespace godwit::server

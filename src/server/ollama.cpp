@@ -53,6 +53,8 @@ Status read_calls(Fields& fields, ChatMessage& message) {
     if (!function) return call.wrong("function", "object");
     text::ToolCall read;
     TRY_STATUS(call.read("id", read.id));
+    TRY_STATUS(call.ignore({"type"}));
+    TRY_STATUS(function->ignore({"index"}));
     TRY(read.name, function->require_string("name"));
     const Json* arguments = function->find("arguments");
     if (arguments && !arguments->is_object() && !arguments->is_string())
@@ -78,6 +80,7 @@ Result<ChatMessage> read_message(Fields& fields, const MediaSource& media) {
   TRY_STATUS(fields.read("thinking", message.reasoning_content));
   TRY_STATUS(read_calls(fields, message));
   TRY_STATUS(fields.read("tool_call_id", message.tool_call_id));
+  TRY_STATUS(fields.ignore({"tool_name"}));
   return message;
 }
 
@@ -91,7 +94,6 @@ Status read_options(Fields& fields, engine::GenerationRequest& request) {
   TRY_STATUS(options->read("stop", request.stop));
   TRY_STATUS(options->ignore({"num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep",
                               "main_gpu", "use_mmap", "repeat_last_n", "numa", "low_vram"}));
-  options->note_unknown("/api: options");
   return {};
 }
 

@@ -33,6 +33,7 @@ Status read_stream_options(Fields& fields, ChatCall& call) {
   TRY(auto options, fields.find_object("stream_options"));
   if (!options) return {};
   TRY_STATUS(options->read("include_usage", call.include_usage));
+  TRY_STATUS(options->ignore({"include_obfuscation"}));
   return options->read("include_progress", call.include_progress);
 }
 
@@ -52,16 +53,14 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
   ChatCall call;
   engine::GenerationRequest& request = call.request;
   TRY_STATUS(fields.read("model", call.model));
-  const Json* messages = fields.find("messages");
-  if (!messages) return fields.wrong("messages", "array");
-  TRY(request.messages, read_messages(*messages, "messages", api.media));
+  TRY(request.messages, read_messages(fields, api.media));
   if (const Json* tools = fields.find("tools")) {
     TRY(request.tools, read_tools(*tools, "tools"));
   }
   if (fields.find("functions")) return bad_input("functions: expected the newer field tools");
   TRY_STATUS(apply_tool_choice(fields.find("tool_choice"), "tool_choice", request.tools));
   TRY_STATUS(read_parallel_calls(fields, request));
-  TRY_STATUS(check_response_format(fields.find("response_format"), "response_format"));
+  TRY_STATUS(check_response_format(fields, "response_format"));
   TRY_STATUS(read_sampling(fields, request.sampling));
   TRY_STATUS(read_thinking(fields, request));
   TRY_STATUS(read_lengths(fields, request));

@@ -43,8 +43,11 @@ Result<CompletionCall> read_completion(std::string_view body) {
   TRY_STATUS(fields.read("best_of", best_of, 1, kMaxChoices));
   TRY_STATUS(fields.read("stream", call.stream));
   TRY(auto options, fields.find_object("stream_options"));
-  if (options) TRY_STATUS(options->read("include_usage", call.include_usage));
-  TRY_STATUS(check_response_format(fields.find("response_format"), "response_format"));
+  if (options) {
+    TRY_STATUS(options->read("include_usage", call.include_usage));
+    TRY_STATUS(options->ignore({"include_obfuscation"}));
+  }
+  TRY_STATUS(check_response_format(fields, "response_format"));
   std::string suffix;
   TRY_STATUS(fields.read("suffix", suffix));
   if (!suffix.empty()) return bad_input("suffix: filling in before a suffix is not supported");

@@ -17,13 +17,14 @@ constexpr std::string_view kRoute = "/v1/responses";
 
 class ItemReader {
  public:
-  ItemReader(const MediaSource& media, std::vector<ChatMessage>& messages)
-      : media_(media), messages_(messages) {}
+  ItemReader(const Fields& body, const MediaSource& media, std::vector<ChatMessage>& messages)
+      : body_(body), media_(media), messages_(messages) {}
 
   Status read(const Json& json, const std::string& path) {
-    TRY(Fields item, Fields::of(json, path));
+    TRY(Fields item, body_.open(json, path));
     std::string type = "message";
     TRY_STATUS(item.read("type", type));
+    TRY_STATUS(item.ignore({"id", "status", "phase"}));
     if (type == "message") return read_message(item);
     if (type == "reasoning") return read_reasoning(item);
     if (type == "function_call" || type == "custom_tool_call") return read_call(item, type);
@@ -31,6 +32,7 @@ class ItemReader {
       return read_output(item);
     // What tools of OpenAI's own servers left, and marks of compaction.
     log_info("{}: {}: an item of type {} is ignored", kRoute, path, in_quotes(type));
+    item.ignore_rest();
     return {};
   }
 
@@ -45,8 +47,8 @@ class ItemReader {
     if (!content || !content->is_array()) return item.wrong(key, "string or array of parts");
     message.content_is_parts = true;
     for (size_t i = 0; i < content->items().size(); ++i) {
-      TRY(auto part,
-          read_part(content->items()[i], fmt::format("{}[{}]", item.path_of(key), i), media_));
+      TRY(auto part, read_part(item, content->items()[i],
+                               fmt::format("{}[{}]", item.path_of(key), i), media_));
       message.content.push_back(std::move(part));
     }
     return {};
@@ -127,6 +129,7 @@ class ItemReader {
     return messages_.back();
   }
 
+  const Fields& body_;
   const MediaSource& media_;
   std::vector<ChatMessage>& messages_;
 };
@@ -184,7 +187,7 @@ Status read_input(Fields& fields, const MediaSource& media, ResponseStore& store
     return {};
   }
   if (!input->is_array()) return fields.wrong("input", "string or array of items");
-  ItemReader reader(media, call.messages);
+  ItemReader reader(fields, media, call.messages);
   ReferenceReader references(store);
   for (size_t i = 0; i < input->items().size(); ++i) {
     const std::string path = fmt::format("input[{}]", i);
@@ -207,6 +210,7 @@ Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
     TRY(const std::string type, tool.require_string("type"));
     if (std::string_view(type) != "function") {
       log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
+      tool.ignore_rest();
       continue;
     }
     TRY(Json function, read_flat_function(tool, "parameters"));
@@ -239,8 +243,9 @@ Status refuse_unsupported(Fields& fields) {
                        key);
   }
   TRY(auto text, fields.find_object("text"));
-  if (text) return check_response_format(text->find("format"), "text.format");
-  return {};
+  if (!text) return {};
+  TRY_STATUS(text->ignore({"verbosity"}));
+  return check_response_format(*text, "format");
 }
 
 Status read_logprobs(Fields& fields, ResponsesCall& call) {

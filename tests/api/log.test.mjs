@@ -1,7 +1,7 @@
 // What an operator sees: fields that are ignored, in the log; the cache's bytes, in the metrics.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { get, logOf, post, startServer } from './server.mjs';
+import { fixture, get, logOf, post, startServer } from './server.mjs';
 
 test('a field that nobody knows is told in the log, and not by default', async () => {
   const [loud, quiet] = [await startServer('-v'), await startServer()];
@@ -11,6 +11,43 @@ test('a field that nobody knows is told in the log, and not by default', async (
   }
   assert.match(logOf(loud), /\/v1\/chat\/completions: unknown field 'frobnicate' is ignored/);
   assert.doesNotMatch(logOf(quiet), /frobnicate/);
+});
+
+test('unknown fields in messages, parts, tools and options are told, each once', async () => {
+  const url = await startServer('-v');
+  const part = { type: 'text', text: 'x', zoo_part: 1, cache_control: {} };
+  const message = { role: 'user', content: [part, part], zoo_message: 1, name: 'Ann' };
+  const chat = { messages: [message, message], stream_options: { zoo_stream: 1 }, max_tokens: 1,
+    chat_template_kwargs: { anything: 1 }, logit_bias: { 5: 0 } };
+  const anthropic = { max_tokens: 1, messages: [{ role: 'user', content: [part] }], thinking: { type: 'disabled', zoo_thought: 1 },
+    tools: [{ name: 'f', input_schema: { type: 'object', properties: {} }, zoo_tool: 1 }, { type: 'web_search', max_uses: 5 }] };
+  const responses = { input: [{ role: 'user', content: [part], zoo_item: 1 }], reasoning: { zoo_reasoning: 1 }, max_output_tokens: 1,
+    tools: [{ type: 'function', name: 'f', parameters: { type: 'object' }, zoo_function: 1 }] };
+  const ollama = { model: 'nano', stream: false, messages: [{ role: 'user', content: 'x', zoo_said: 1 }],
+    options: { num_predict: 1, num_ctx: 64, zoo_option: 1 } };
+  const bodies = { '/v1/chat/completions': chat, '/v1/messages': anthropic, '/v1/responses': responses, '/api/chat': ollama };
+  for (const [route, body] of Object.entries(bodies)) {
+    const before = logOf(url).length;
+    const reply = await post(url + route, body);
+    assert.equal(reply.status, 200, reply.text);
+    bodies[route] = [...logOf(url).slice(before).matchAll(/info: (\S+): unknown field '(.*)' is ignored/g)].map(
+      ([, from, field]) => (assert.equal(from, route), field));
+  }
+  assert.deepEqual(bodies, {
+    '/v1/chat/completions': ['messages[0].zoo_message', 'messages[0].content[0].zoo_part', 'stream_options.zoo_stream'],
+    '/v1/messages': ['messages[0].content[0].zoo_part', 'tools[0].zoo_tool', 'thinking.zoo_thought'],
+    '/v1/responses': ['input[0].zoo_item', 'input[0].content[0].zoo_part', 'tools[0].zoo_function', 'reasoning.zoo_reasoning'],
+    '/api/chat': ['messages[0].zoo_said', 'options.zoo_option'],
+  });
+});
+
+test('what the agents send is known', async () => {
+  const url = await startServer('-v');
+  for (const name of ['claude_code', 'cline', 'codex', 'continue', 'open_webui', 'opencode']) {
+    const { path, headers, body } = fixture(name);
+    assert.equal((await post(url + path, { ...body, stream: false, max_tokens: body.max_tokens && 1 }, headers)).status, 200);
+  }
+  assert.deepEqual(logOf(url).match(/unknown field .*/g), null);
 });
 
 test('metrics: bytes of the cache', async () => {
