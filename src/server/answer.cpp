@@ -24,13 +24,16 @@ struct Job {
   Metrics* metrics;
 };
 
-// A job's generations, drained in turn; cancelled when dropped unfinished.
+// A job's generations, drained in turn; cancelled, and counted as such, when dropped unfinished.
 class Pump {
  public:
   explicit Pump(Job job) : job_(std::move(job)), ended_(job_.generations.size(), false) {}
   ~Pump() {
     on_ready({});
     cancel();
+    for (const bool ended : ended_) {
+      if (!ended) job_.metrics->answer_cancelled(job_.model.name);
+    }
   }
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
@@ -219,7 +222,7 @@ HttpReply generate(const Api& api, Dialect dialect, ModelUse model,
     auto generation = job.model.engine->submit(std::move(request));
     if (!generation) {
       const Error& error = generation.error();
-      for (const auto& started : job.generations) started->cancel();
+      const Pump started(std::move(job));  // ends them
       const int status = error.kind == ErrorKind::kBadInput ? 400 : 503;
       return error_reply(dialect, status, error.message);
     }

@@ -138,15 +138,21 @@ void Metrics::request_done(const RequestReport& report) {
   families_->latency.Add({{"route", report.route}}, seconds_buckets()).Observe(report.seconds);
 }
 
-void Metrics::answer_done(const std::string& model, const engine::Event& done) {
-  families_->answers.Add({{"model", model}, {"finish", std::string(finish_word(done.finish))}})
-      .Increment();
+void Metrics::answer_cancelled(const std::string& model) {
+  families_->answers.Add({{"model", model}, {"finish", "cancelled"}}).Increment();
+}
+
+void Metrics::answer_done(const std::string& model, const engine::Event& last) {
+  const bool failed = last.kind == engine::Event::Kind::kError;
+  const std::string_view word = finish_word(failed ? engine::FinishReason::kError : last.finish);
+  families_->answers.Add({{"model", model}, {"finish", std::string(word)}}).Increment();
+  if (failed) return;
   const Labels labels{{"model", model}};
-  if (done.usage.completion_tokens > 0)  // scores have none
-    families_->first_token.Add(labels, seconds_buckets()).Observe(done.timings.first_token);
-  if (const int tokens = done.usage.completion_tokens; tokens > 1)
+  if (last.usage.completion_tokens > 0)  // scores have none
+    families_->first_token.Add(labels, seconds_buckets()).Observe(last.timings.first_token);
+  if (const int tokens = last.usage.completion_tokens; tokens > 1)
     families_->token_seconds.Add(labels, seconds_buckets())
-        .Observe(done.timings.decode / (tokens - 1));
+        .Observe(last.timings.decode / (tokens - 1));
 }
 
 std::string Metrics::text(const std::vector<ModelSet::State>& models) {

@@ -30,7 +30,8 @@ class Metrics {
   ~Metrics();
 
   void request_done(const RequestReport& report);
-  void answer_done(const std::string& model, const engine::Event& done);  // kDone
+  void answer_done(const std::string& model, const engine::Event& last);  // kDone or kError
+  void answer_cancelled(const std::string& model);  // nobody waited for its last event
   std::string text(const std::vector<ModelSet::State>& models);
 
  private:

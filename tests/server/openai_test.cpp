@@ -470,6 +470,35 @@ TEST_F(OpenAi, OwnRoutes) {
   EXPECT_THAT(metrics, HasSubstr("godwit_answers_total{finish=\"stop\",model=\"fake\"} 1"));
 }
 
+TEST_F(OpenAi, EveryAnswerIsCountedByItsEnd) {
+  const auto count = [&](const std::string& finish) {
+    const std::string metrics = client_->ask("GET", "/metrics").body;
+    const std::string line = "godwit_answers_total{finish=\"" + finish + "\",model=\"fake\"} ";
+    const size_t at = metrics.find(line);
+    return at == std::string::npos ? 0 : std::stoi(metrics.substr(at + line.size()));
+  };
+  models_.engine->say([](FakeGeneration& g, const engine::GenerationRequest&) {
+    g.fail("prompt is too long: 5 tokens > 4 maximum", ErrorKind::kBadInput);
+  });
+  refused(chat({}));
+  EXPECT_EQ(count("error"), 1);
+  EXPECT_EQ(count("stop"), 0);
+  models_.engine->say(
+      [](FakeGeneration& g, const engine::GenerationRequest&) { g.text(Kind::kContent, "Hello"); });
+  for (const bool stream : {false, true}) {
+    const size_t before = models_.engine->requests().size();
+    Client leaver(server_->port());
+    const std::string body =
+        json({{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"stream", stream}}).dump();
+    leaver.send(
+        fmt::format("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                    "content-length: {}\r\n\r\n{}",
+                    body.size(), body));
+    ASSERT_TRUE(eventually([&] { return models_.engine->requests().size() > before; }));
+  }
+  EXPECT_TRUE(eventually([&] { return count("cancelled") == 2; })) << count("cancelled");
+}
+
 // 1,000 streams that wait cost little memory and no threads.
 TEST_F(OpenAi, AThousandIdleStreams) {
   const auto resident_kb = [] {
