@@ -123,7 +123,7 @@ Headers Access::cors_headers(const HttpRequest& request) const {
   const std::string_view origin = request.header("origin");
   if (origin.empty() || !origin_allowed(origin)) return {};
   return {{"access-control-allow-origin", std::string(origin)},
-          {"access-control-expose-headers", "x-request-id"},
+          {"access-control-expose-headers", "x-request-id, request-id"},
           {"vary", "origin"}};
 }
 

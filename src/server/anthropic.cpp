@@ -329,7 +329,8 @@ Json stop_sequence(const Event& done) {
 
 class MessagesFormat final : public AnswerFormat {
  public:
-  explicit MessagesFormat(std::string model) : model_(std::move(model)), id_(new_id("msg_")) {}
+  MessagesFormat(std::string model, std::string request)
+      : model_(std::move(model)), request_(std::move(request)), id_(new_id("msg_")) {}
 
   std::string event(int, const Event& event) override {
     // What is reused is known with the first tokens that were computed.
@@ -374,7 +375,8 @@ class MessagesFormat final : public AnswerFormat {
   }
 
   std::string error(int status, const std::string& message) override {
-    return "event: error\ndata: " + error_body(Dialect::kAnthropic, status, message) + "\n\n";
+    const std::string body = error_body(Dialect::kAnthropic, status, message, request_);
+    return "event: error\ndata: " + body + "\n\n";
   }
 
   std::string_view call_id_prefix() const override { return "toolu_"; }
@@ -478,7 +480,7 @@ class MessagesFormat final : public AnswerFormat {
     emit("message_stop", {});
   }
 
-  std::string model_, id_;
+  std::string model_, request_, id_;
   std::string out_;  // events not yet taken
   bool started_ = false;
   Block block_ = Block::kNone;
@@ -490,7 +492,7 @@ HttpReply messages(const Api& api, const HttpRequest& http) {
   if (!call) return error_reply(Dialect::kAnthropic, call.error());
   auto model = api.models.use(call->model);
   if (!model) return error_reply(Dialect::kAnthropic, model.error());
-  auto format = std::make_unique<MessagesFormat>(model->name);
+  auto format = std::make_unique<MessagesFormat>(model->name, http.id);
   std::vector<engine::GenerationRequest> requests;
   requests.push_back(std::move(call->request));
   return generate(api, Dialect::kAnthropic, std::move(*model), std::move(requests),

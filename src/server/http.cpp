@@ -76,14 +76,15 @@ Dialect dialect_of_path(std::string_view path) {
   return Dialect::kOpenAi;
 }
 
-std::string error_body(Dialect dialect, int status, std::string_view message) {
+std::string error_body(Dialect dialect, int status, std::string_view message, std::string_view id) {
   const Json text = value(message);
   if (dialect == Dialect::kOllama) return Json::object({{"error", text}}).dump();
   const Json type = value(error_type(dialect, status));
   if (dialect == Dialect::kAnthropic) {
-    return Json::object({{"type", value("error")},
-                         {"error", Json::object({{"type", type}, {"message", text}})}})
-        .dump();
+    Json json = Json::object(
+        {{"type", value("error")}, {"error", Json::object({{"type", type}, {"message", text}})}});
+    if (!id.empty()) json.set("request_id", value(id));
+    return json.dump();
   }
   const std::string_view field = field_of(message);
   return Json::object({{"error", Json::object({{"message", text},
@@ -96,7 +97,7 @@ std::string error_body(Dialect dialect, int status, std::string_view message) {
 HttpReply error_reply(Dialect dialect, int status, std::string_view message) {
   HttpReply reply;
   reply.status = status;
-  reply.body = error_body(dialect, status, message);
+  reply.fault = HttpReply::Fault{dialect, std::string(message)};
   if (status == 503 || status == 429) reply.headers.emplace_back("retry-after", "1");
   return reply;
 }

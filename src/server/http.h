@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,7 +33,7 @@ struct HttpRequest {
   Headers headers;        // names in lower case
   std::string body;
   std::string remote;  // for logs
-  std::string id;      // drawn by the transport; sent back as x-request-id
+  std::string id;      // drawn by the transport; sent back as x-request-id and request-id
 
   // "" if there is none. Names in lower case.
   std::string_view header(std::string_view name) const;
@@ -71,11 +72,19 @@ class PendingReply {
   virtual void cancel() = 0;
 };
 
+// The API styles, each with its own shape of an error.
+enum class Dialect { kOpenAi, kAnthropic, kOllama };
+
 struct HttpReply {
+  struct Fault {
+    Dialect dialect;
+    std::string message;
+  };
   int status = 200;
   std::string content_type = "application/json";
   Headers headers;
-  std::string body;                // when neither of the two below is set
+  std::string body;                // when none of the three below is set
+  std::optional<Fault> fault;      // becomes a body when the request's id is known
   std::unique_ptr<Stream> stream;  // sent in chunks (text/event-stream, application/x-ndjson)
   std::unique_ptr<PendingReply> pending;
 };
@@ -90,11 +99,11 @@ struct Route {
   bool open = false;  // served without an API key (health, the page's files)
 };
 
-// The API styles, each with its own shape of an error.
-enum class Dialect { kOpenAi, kAnthropic, kOllama };
 Dialect dialect_of_path(std::string_view path);
-// {"error": …} as the dialect has it, for replies and for errors inside a stream.
-std::string error_body(Dialect dialect, int status, std::string_view message);
+// {"error": …} as the dialect has it, for replies and for errors inside a stream. `id`: of the
+// request, which Anthropic's errors repeat.
+std::string error_body(Dialect dialect, int status, std::string_view message,
+                       std::string_view id = {});
 HttpReply error_reply(Dialect dialect, int status, std::string_view message);
 
 // "%41" → "A". False: not percent-encoding, or a byte 0.

@@ -62,7 +62,7 @@ std::string reply_head(const HttpReply& reply, std::string_view id, std::string_
   if (reply.status != 204 && !framing.empty()) head += fmt::format("{}\r\n", framing);
   if (!reply.content_type.empty()) head += fmt::format("content-type: {}\r\n", reply.content_type);
   if (!connection.empty()) head += fmt::format("connection: {}\r\n", connection);
-  head += fmt::format("x-request-id: {}\r\n", id);
+  head += fmt::format("x-request-id: {0}\r\nrequest-id: {0}\r\n", id);  // OpenAI's, Anthropic's
   for (const auto& [name, text] : reply.headers) head += fmt::format("{}: {}\r\n", name, text);
   return head + "\r\n";
 }

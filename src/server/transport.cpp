@@ -468,6 +468,8 @@ class Session : public std::enable_shared_from_this<Session> {
         parser_->is_header_done() && parser_->is_done() && parser_->keep_alive() && !core_.draining;
     for (auto& header : core_.access.cors_headers(request_))
       reply.headers.push_back(std::move(header));
+    if (const auto& fault = reply.fault)
+      reply.body = error_body(fault->dialect, reply.status, fault->message, request_.id);
     if (reply.stream) {
       const bool sent = co_await send_stream(reply, keep);
       co_return sent&& keep && parser_->is_http11;

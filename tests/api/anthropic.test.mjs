@@ -304,6 +304,19 @@ for (const [name, body, pattern] of [
       return true;
     }));
 }
+test('the id of a request is in every answer, and in every error', async () => {
+  const { data, request_id: id } = await ask({ messages: user('How are you?') }).withResponse();
+  assert.match(id, /^req_/);
+  assert.equal(data._request_id, id);
+  const stranger = new Anthropic({ baseURL: url, apiKey: 'no', maxRetries: 0 });
+  for (const refused of [() => ask({ messages: [] }), () => ask({ messages: user('x'.repeat(200_000)) }), () => client.models.retrieve('none'),
+    () => stranger.messages.countTokens({ model: 'x', messages: user('x') })])
+    await assert.rejects(refused(), (error) => {
+      assert.match(error.requestID, /^req_/);
+      assert.equal(error.error.request_id, error.requestID);
+      return true;
+    });
+});
 test('error: a wrong key', async () => {
   const stranger = new Anthropic({ baseURL: url, apiKey: 'wrong', maxRetries: 0 });
   const call = stranger.messages.create({ model: 'x', max_tokens: 5, messages: user('x') });
