@@ -393,6 +393,11 @@ TEST_F(Transport, Keys) {
   EXPECT_EQ(client.ask("GET", "/hello", "", "authorization: Bearer secon\r\n").status, 401);
   EXPECT_EQ(client.ask("GET", "/hello", "", "authorization: Bearer second\r\n").status, 200);
   EXPECT_EQ(client.ask("GET", "/hello", "", "x-api-key: first\r\n").status, 200);
+  const std::string both[] = {"authorization: Bearer wrong\r\nx-api-key: first\r\n",
+                              "authorization: Bearer second\r\nx-api-key: wrong\r\n"};
+  for (const std::string& keys : both)
+    EXPECT_EQ(client.ask("GET", "/hello", "", keys).status, 200) << keys;
+  EXPECT_EQ(client.ask("GET", "/hello", "", "authorization: Basic first\r\n").status, 401);
   EXPECT_EQ(client.ask("GET", "/open").status, 200);
 }
 
