@@ -58,26 +58,27 @@ bool is_inside(const fs::path& path, const fs::path& root) {
 }  // namespace
 
 Result<std::string> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0)
-    return bad_input("base64: expected a multiple of 4 characters, found {}", text.size());
   size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   const size_t digits = text.size() - padding;
+  if ((padding > 0 && text.size() % 4 != 0) || digits % 4 == 1) {
+    return bad_input("base64: expected a multiple of 4 characters with the padding, found {}",
+                     text.size());
+  }
   std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
+  bytes.reserve(digits / 4 * 3 + 2);
   uint32_t bits = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int digit = i < digits ? kDigits[static_cast<unsigned char>(text[i])] : 0;
+  int held = 0;  // of the bits, those that are in no byte yet
+  for (size_t i = 0; i < digits; ++i) {
+    const int digit = kDigits[static_cast<unsigned char>(text[i])];
     if (digit < 0) return bad_input("base64: character {} is not of the alphabet", i);
     bits = bits << 6 | static_cast<uint32_t>(digit);
-    if (i % 4 != 3) continue;
-    for (int shift = 16; shift >= 0; shift -= 8) bytes += static_cast<char>(bits >> shift & 0xFF);
-    bits = 0;
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    bytes += static_cast<char>(bits >> held & 0xFF);
   }
-  for (size_t i = 0; i < padding; ++i) {
-    if (bytes.back() != 0) return bad_input("base64: bits are left over before the padding");
-    bytes.pop_back();
-  }
+  if ((bits & ((1U << held) - 1)) != 0) return bad_input("base64: bits are left over at the end");
   return bytes;
 }
 
