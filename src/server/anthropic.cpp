@@ -230,8 +230,7 @@ Status read_messages_tools(Fields& fields, std::vector<Json>& tools) {
     std::string type = "custom";
     TRY_STATUS(tool.read("type", type));
     if (type != "custom") {
-      log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
-      tool.ignore_rest();
+      TRY_STATUS(leave_out_tool(tool, kRoute, type));
       continue;
     }
     TRY(Json function, read_flat_function(tool, "input_schema"));
@@ -263,6 +262,8 @@ Status read_messages_thinking(Fields& fields, engine::GenerationRequest& request
   TRY(auto output, fields.find_object("output_config"));
   if (output) {
     TRY_STATUS(output->read("effort", effort));
+    engine::GenerationRequest unused;  // a wrong word is told also where nothing is thought
+    if (effort) TRY_STATUS(apply_effort(*effort, output->path_of("effort"), unused));
     TRY_STATUS(check_response_format(*output, "format"));
   }
   TRY_STATUS(check_response_format(fields, "output_format"));

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <mutex>
+#include <set>
 #include <utility>
 
+#include "base/log.h"
 #include "base/visible.h"
 
 namespace godwit::server {
@@ -111,6 +114,11 @@ Result<ChatMessage> read_message(Fields& fields, const MediaSource& source) {
     TRY(auto call, read_call(said));
     message.tool_calls.push_back(std::move(call));
   }
+  TRY(auto older, fields.find_object("function_call"));  // before there were tool_calls
+  if (older) {
+    TRY(auto call, read_call(*older));
+    if (calls.empty()) message.tool_calls.push_back(std::move(call));
+  }
   TRY_STATUS(fields.read("tool_call_id", message.tool_call_id));
   TRY_STATUS(fields.ignore({"name", "refusal", "audio", "annotations"}));
   return message;
@@ -133,6 +141,15 @@ Status read_logit_bias(Fields& fields, engine::SamplingOptions& sampling) {
     sampling.logit_bias[id] = static_cast<float>(number.as_double());
   }
   return {};
+}
+
+// True the first time that it is asked. The set stays small whatever clients send.
+bool is_news(std::string text) {
+  constexpr size_t kMost = 256;
+  static std::mutex mutex;
+  static std::set<std::string> told;
+  const std::lock_guard lock(mutex);
+  return told.size() < kMost && told.insert(std::move(text)).second;
 }
 
 }  // namespace
@@ -264,6 +281,21 @@ Result<Json> read_flat_function(Fields& tool, std::string_view schema_key) {
   if (!description.empty()) function.set("description", value(description));
   if (schema) function.set("parameters", *schema);
   return Json::object({{"type", value("function")}, {"function", std::move(function)}});
+}
+
+Status leave_out_tool(Fields& tool, std::string_view route, std::string_view type) {
+  std::string name;
+  TRY_STATUS(tool.read("name", name));
+  tool.ignore_rest();
+  const std::string note =
+      fmt::format("{}: a tool{} of type {} is left out: only functions are supported", route,
+                  name.empty() ? "" : " " + in_quotes(name), in_quotes(type));
+  if (is_news(note)) {
+    log_warn("{}", note);
+  } else {
+    log_info("{}", note);
+  }
+  return {};
 }
 
 Status check_response_format(Fields& fields, std::string_view key) {

@@ -31,6 +31,9 @@ Status read_parallel_calls(Fields& fields, engine::GenerationRequest& request);
 // {name, description, SCHEMA_KEY: schema} → {type: function, function: {name, description,
 // parameters}}; strict ones are refused.
 Result<Json> read_flat_function(Fields& tool, std::string_view schema_key);
+// A tool that is no function: dropped with a warning, once for each, as agents send them with every
+// request whether they are served or not.
+Status leave_out_tool(Fields& tool, std::string_view route, std::string_view type);
 // {"type": "text"} is nothing; json_object and json_schema are refused.
 Status check_response_format(Fields& fields, std::string_view key);
 

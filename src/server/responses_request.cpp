@@ -209,8 +209,7 @@ Status read_responses_tools(Fields& fields, std::vector<Json>& tools) {
   for (Fields& tool : list) {
     TRY(const std::string type, tool.require_string("type"));
     if (std::string_view(type) != "function") {
-      log_info("{}: {}: a tool of type {} is ignored", kRoute, tool.path(), in_quotes(type));
-      tool.ignore_rest();
+      TRY_STATUS(leave_out_tool(tool, kRoute, type));
       continue;
     }
     TRY(Json function, read_flat_function(tool, "parameters"));

@@ -290,6 +290,7 @@ for (const [name, body, pattern] of [
   ['text of the wrong type', { messages: user([{ type: 'text', text: 5 }]) }, /messages\[0\]\.content\[0\]\.text/],
   ['system of the wrong type', { system: 5, messages: user('x') }, /system/],
   ['max_tokens 0', { max_tokens: 0, messages: user('x') }, /max_tokens/],
+  ['an unknown effort, though nothing is thought', { messages: user('x'), output_config: { effort: 'heroic' } }, /output_config\.effort/],
   ['an unknown kind of thinking', { messages: user('x'), thinking: { type: 'deep' } }, /thinking\.type/],
   ['output bound to a schema', { messages: user('x'), output_config: { format: { type: 'json_schema', schema: {} } } }, /not supported yet/],
   ['a tool without name', { messages: user('x'), tools: [{ input_schema: {} }] }, /tools\[0\]\.name/],

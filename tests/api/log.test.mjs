@@ -50,6 +50,20 @@ test('what the agents send is known', async () => {
   assert.deepEqual(logOf(url).match(/unknown field .*/g), null);
 });
 
+test('a tool that is no function is left out with a warning, once, by default', async () => {
+  const url = await startServer();
+  const custom = { type: 'custom', name: 'apply_patch', format: { type: 'grammar', syntax: 'lark', definition: 'start: "x"' } };
+  for (let i = 0; i < 3; ++i)
+    assert.equal((await post(`${url}/v1/responses`, { input: 'x', max_output_tokens: 1, tools: [custom, { type: 'web_search' }] })).status, 200);
+  const search = { type: 'web_search_20250305', name: 'web_search', max_uses: 1 };
+  assert.equal((await post(`${url}/v1/messages`, { messages: [{ role: 'user', content: 'x' }], max_tokens: 1, tools: [search] })).status, 200);
+  assert.deepEqual(logOf(url).match(/a tool.*is left out/g), [
+    "a tool 'apply_patch' of type 'custom' is left out",
+    "a tool of type 'web_search' is left out",
+    "a tool 'web_search' of type 'web_search_20250305' is left out",
+  ]);
+});
+
 test('metrics: bytes of the cache', async () => {
   const url = await startServer();
   const number = async (name) => Number(new RegExp(`^${name}{.*} (.*)$`, 'm').exec((await get(`${url}/metrics`)).text)[1]);

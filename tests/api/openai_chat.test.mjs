@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI, { APIUserAbortError, BadRequestError, NotFoundError } from 'openai';
-import { all, endless, get, pictureUrl, post, settled, shapes, startServer, tools, weather } from './server.mjs';
+import { all, endless, get, picture, pictureUrl, post, settled, shapes, startServer, tools, weather } from './server.mjs';
 
 const url = await startServer();
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
@@ -176,6 +176,22 @@ test('tools: streamed, arguments in pieces', async () => {
 test('tools: numbers have the type of the schema', async () => {
   const { choices } = await ask({ messages: user('What is 923 times 254?'), tools });
   assert.deepEqual(JSON.parse(choices[0].message.tool_calls[0].function.arguments), { a: 923, b: 254 });
+});
+test('tools: function_call and the role function, from before there were tools, say the same', async () => {
+  const call = { name: 'get_weather', arguments: '{"city": "Tokyo"}' };
+  const result = { content: 'sunny' };
+  const render = async (...turns) => (await post(`${url}/render`, { messages: [...user(weather), ...turns], tools })).json.prompt;
+  const older = await render({ role: 'assistant', content: null, function_call: call }, { role: 'function', name: 'get_weather', ...result });
+  const newer = await render({ role: 'assistant', content: null, tool_calls: [{ id: 'a', type: 'function', function: call }] },
+    { role: 'tool', tool_call_id: 'a', ...result });
+  assert.match(older, /get_weather>\n<parameter=city>\nTokyo/);
+  assert.equal(older, newer);
+});
+test('picture: base64 without its padding', async () => {
+  const bytes = Buffer.from(picture('shapes'), 'base64');
+  const url = 'data:image/png;base64,' + Buffer.concat([bytes, Buffer.alloc(4 - (bytes.length % 3))]).toString('base64').replace(/=+$/, '');
+  assert.ok(url.length % 4 !== 22 % 4);
+  assert.equal((await ask({ messages: user([{ type: 'image_url', image_url: { url } }, { type: 'text', text: 'What is in the picture?' }]) })).choices[0].message.content, shapes);
 });
 test('tools: round trip, and the prefix is reused', async () => {
   const messages = user(weather);
