@@ -98,7 +98,31 @@ Result<ContentPart> read_document(Fields& block) {
   return text_part(std::move(text));
 }
 
-// A text, picture or document, of a user or of a tool.
+// What was found for the model: its title, where it is from, and its text.
+Result<ContentPart> read_search_result(Fields& block) {
+  TRY(const std::string title, block.require_string("title"));
+  TRY(const std::string source, block.require_string("source"));
+  std::string text = fmt::format("{}\nSource: {}\n\n", title, source);
+  TRY(auto content, block.find_objects("content"));
+  for (Fields& piece : content) {
+    TRY(const std::string type, piece.require_string("type"));
+    if (type != "text")
+      return bad_input("{}: expected text, found {}", piece.path_of("type"), in_quotes(type));
+    TRY_STATUS(piece.ignore({"cache_control", "citations"}));
+    TRY(const std::string words, piece.require_string("text"));
+    text += words + "\n";
+  }
+  return text_part(text + "\n");
+}
+
+// What Claude Code's search for tools finds. The tool itself is in the request, and so in the
+// prompt, whether its loading is deferred or not.
+Result<ContentPart> read_tool_reference(Fields& block) {
+  TRY(const std::string name, block.require_string("tool_name"));
+  return text_part(fmt::format("The tool {} is available.\n", name));
+}
+
+// A text, picture, document or find, of a user or of a tool.
 Result<ContentPart> read_part_block(Fields& block, const std::string& type,
                                     const MediaSource& media) {
   TRY_STATUS(block.ignore({"cache_control", "citations"}));
@@ -108,7 +132,9 @@ Result<ContentPart> read_part_block(Fields& block, const std::string& type,
   }
   if (type == "image") return read_image(block, media);
   if (type == "document") return read_document(block);
-  return bad_input("{}: expected text, image, document or tool_result, found {}",
+  if (type == "search_result") return read_search_result(block);
+  if (type == "tool_reference") return read_tool_reference(block);
+  return bad_input("{}: expected text, image, document, search_result or tool_result, found {}",
                    block.path_of("type"), in_quotes(type));
 }
 

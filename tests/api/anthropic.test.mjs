@@ -151,6 +151,28 @@ test('document: PDF is refused clearly', () => {
   return assert.rejects(ask({ messages: user([{ type: 'document', source }]) }), /only documents of plain text/);
 });
 
+const counted = async (body) => (await client.messages.countTokens({ model: 'x', ...body })).input_tokens;
+test('search_result: title, source and content are text to the model', async () => {
+  const find = { type: 'search_result', title: 'A title', source: 'https://example.org', citations: { enabled: true },
+    content: [{ type: 'text', text: 'First.' }, { type: 'text', text: 'Second.' }] };
+  const said = { type: 'text', text: 'A title\nSource: https://example.org\n\nFirst.\nSecond.\n\n' };
+  const use = { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', name: 'get_weather', input: { city: 'Tokyo' } }] };
+  const found = (block) => [...user(weather), use, ...user([{ type: 'tool_result', tool_use_id: 'toolu_1', content: [block, block] }])];
+  for (const messages of [(block) => user([block, { type: 'text', text: 'How are you?' }]), found])
+    assert.equal(await counted({ messages: messages(find) }), await counted({ messages: messages(said) }));
+  await assert.rejects(ask({ messages: user([{ ...find, title: 5 }]) }), /content\[0\]\.title/);
+});
+test('tool_reference: what a search for tools found is named', async () => {
+  const result = (content) => [...user(weather),
+    { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', name: 'ToolSearch', input: { query: 'weather' } }] },
+    ...user([{ type: 'tool_result', tool_use_id: 'toolu_1', content }])];
+  const deferred = tools.map((tool) => ({ ...tool, defer_loading: true }));
+  const messages = result([{ type: 'tool_reference', tool_name: 'get_weather' }]);
+  assert.equal(await counted({ messages, tools: deferred }),
+    await counted({ messages: result('The tool get_weather is available.\n'), tools }));
+  assert.ok((await ask({ messages, tools: deferred })).content.length > 0);
+});
+
 test('tools: a call', async () => {
   const message = await ask({ messages: user(weather), tools });
   assert.equal(message.stop_reason, 'tool_use');
