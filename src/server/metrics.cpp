@@ -165,11 +165,10 @@ std::string Metrics::text(const std::vector<ModelSet::State>& models) {
                                              : prometheus::MetricType::Gauge,
                      {}});
     for (const auto& state : models) {
-      if (!state.engine) continue;
       prometheus::ClientMetric metric;
       metric.label.push_back({"model", state.name});
       if (number.label) metric.label.push_back({number.label, number.label_value});
-      const double now = number.of(state.engine->stats());
+      const double now = number.of(state.stats);
       (number.kind == kCounter ? metric.counter.value : metric.gauge.value) = now;
       all.back().metric.push_back(std::move(metric));
     }

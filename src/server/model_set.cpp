@@ -19,6 +19,26 @@ ModelFault not_loaded(std::string_view name, Error cause) {
           std::move(cause)};
 }
 
+// What counts up goes on from `past`.
+engine::EngineStats go_on(const engine::EngineStats& past, engine::EngineStats stats) {
+  for (const auto counter :
+       {&engine::EngineStats::requests, &engine::EngineStats::refused,
+        &engine::EngineStats::preempted, &engine::EngineStats::prompt_tokens,
+        &engine::EngineStats::reused_tokens, &engine::EngineStats::generated_tokens,
+        &engine::EngineStats::reuse_whole, &engine::EngineStats::reuse_unknown,
+        &engine::EngineStats::reuse_diverged, &engine::EngineStats::reuse_no_snapshot,
+        &engine::EngineStats::undone_positions, &engine::EngineStats::pictures_encoded,
+        &engine::EngineStats::pictures_reused})
+    stats.*counter += past.*counter;
+  for (size_t i = 0; i < stats.drafted.size(); ++i) {
+    stats.drafted[i] += past.drafted[i];
+    stats.drafts_accepted[i] += past.drafts_accepted[i];
+  }
+  stats.prefill_seconds += past.prefill_seconds;
+  stats.decode_seconds += past.decode_seconds;
+  return stats;
+}
+
 }  // namespace
 
 ModelSet::ModelSet(std::vector<Entry> entries, size_t memory_budget,
@@ -125,16 +145,26 @@ tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   log_info("loading {}", entry.name);
   auto opened = loader_.open(entry.options);
   const std::lock_guard lock(mutex_);
-  slots_[index].loads = opened.has_value();
+  Slot& slot = slots_[index];
+  slot.loads = opened.has_value();
   if (!opened) return tl::unexpected(not_loaded(entry.name, std::move(opened.error())));
   std::shared_ptr<engine::Engine> engine = std::move(*opened);
-  slots_[index] = {engine, Clock::now(), {}, true};
+  slot.engine = engine;
+  slot.info = engine->info();
+  slot.last_used = Clock::now();
+  slot.keep.reset();
   return ModelUse{entry.name, std::move(engine), queue};
 }
 
 void ModelSet::keep(std::string_view name, std::chrono::seconds idle) {
   const std::lock_guard lock(mutex_);
   slots_[index_of(name)].keep = idle;
+}
+
+// What it has counted stays.
+std::shared_ptr<engine::Engine> ModelSet::take_out(Slot& slot) {
+  slot.past = go_on(slot.past, slot.engine->stats());
+  return std::exchange(slot.engine, nullptr);
 }
 
 // Unloads idle models, the longest unused first, until this one fits.
@@ -161,7 +191,7 @@ std::optional<ModelFault> ModelSet::make_room(size_t index) {
                       entries_[index].name, needs_[index] >> 20, used >> 20, memory_budget_ >> 20),
           {}};
     }
-    unloaded.push_back(std::exchange(oldest->engine, nullptr));
+    unloaded.push_back(take_out(*oldest));
   }
 }
 
@@ -180,7 +210,7 @@ void ModelSet::unload_idle() {
     if (slot.engine.use_count() > 1) {
       slot.last_used = Clock::now();
     } else if (Clock::now() - slot.last_used >= *limit) {
-      unloaded.push_back(std::exchange(slot.engine, nullptr));
+      unloaded.push_back(take_out(slot));
     }
   }
 }
@@ -195,7 +225,9 @@ std::vector<ModelSet::State> ModelSet::states() const {
   std::vector<State> states;
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Slot& slot = slots_[i];
-    states.push_back({entries_[i].name, entries_[i].options.model, slot.engine, idle_limit(slot)});
+    states.push_back(
+        {entries_[i].name, entries_[i].options.model, slot.engine, idle_limit(slot), slot.info,
+         go_on(slot.past, slot.engine ? slot.engine->stats() : engine::EngineStats())});
     std::optional<std::chrono::seconds>& expires = states.back().expires;
     if (expires && slot.engine.use_count() == 2) {  // here and in `states`: nobody uses it
       const auto idle =

@@ -49,6 +49,8 @@ class ModelSet {
     std::string name, path;
     std::shared_ptr<engine::Engine> engine;       // null: not loaded
     std::optional<std::chrono::seconds> expires;  // unloaded in so much time, unless asked again
+    std::optional<engine::ModelInfo> info;        // as it is or was loaded; none: never
+    engine::EngineStats stats;                    // counted over all its loads
   };
 
   // The first is the default. `memory_budget`: bytes of all that is loaded; 0: no limit.
@@ -86,6 +88,8 @@ class ModelSet {
     std::chrono::steady_clock::time_point last_used;
     std::optional<std::chrono::seconds> keep;  // instead of idle_after_; negative: for ever
     bool loads = false;                        // the last load succeeded
+    std::optional<engine::ModelInfo> info;     // of it
+    engine::EngineStats past;                  // counted by engines that are gone
   };
   struct Need {
     size_t least = 0, most = 0, cache = 0;  // with one conversation; with all that can be kept
@@ -94,6 +98,7 @@ class ModelSet {
   static size_t share(std::vector<size_t> least, size_t budget);
   size_t index_of(std::string_view name) const;
   std::optional<ModelFault> make_room(size_t index);
+  static std::shared_ptr<engine::Engine> take_out(Slot& slot);
   std::optional<std::chrono::seconds> idle_limit(const Slot& slot) const;  // none: for ever
 
   std::vector<Entry> entries_;

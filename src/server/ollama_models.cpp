@@ -74,10 +74,9 @@ Json details(const ModelSet::State& state) {
                             {"families", Json::array({value("qwen35")})},
                             {"parameter_size", value("")},
                             {"quantization_level", value("")}});
-  if (state.engine) {
-    const engine::ModelInfo& info = state.engine->info();
-    json.set("parameter_size", value(parameter_size(info.parameters)));
-    json.set("quantization_level", value(info.weight_types));
+  if (state.info) {
+    json.set("parameter_size", value(parameter_size(state.info->parameters)));
+    json.set("quantization_level", value(state.info->weight_types));
   }
   return json;
 }
@@ -108,7 +107,7 @@ HttpReply running(const Api& api) {
   for (const auto& state : api.models.states()) {
     if (!state.engine) continue;
     Json json = model_json(state);
-    const engine::ModelInfo& info = state.engine->info();
+    const engine::ModelInfo& info = *state.info;
     json.members().erase(json.members().begin() + 2);  // modified_at
     json.set("size", value(static_cast<int64_t>(info.memory.total())));
     json.set("expires_at", value(state.expires ? rfc3339_in(*state.expires)

@@ -29,7 +29,7 @@ Json model_json(const Api& api, const ModelSet::State& state, Dialect dialect) {
                             {"object", value("model")},
                             {"created", value(api.started)},
                             {"owned_by", value("godwit")}});
-  if (state.engine) json.set("max_model_len", value(state.engine->info().context));
+  if (state.info) json.set("max_model_len", value(state.info->context));
   return json;
 }
 
@@ -65,8 +65,7 @@ Json stats_json(const engine::EngineStats& stats) {
   return json;
 }
 
-Json engine_json(const engine::Engine& engine) {
-  const engine::ModelInfo& info = engine.info();
+Json engine_json(const engine::ModelInfo& info, const engine::EngineStats& stats) {
   return Json::object({{"model", value(info.name)},
                        {"template", value(info.template_name)},
                        {"template_note", value(info.template_note)},
@@ -86,7 +85,7 @@ Json engine_json(const engine::Engine& engine) {
                        {"cpu", value(info.cpu)},
                        {"threads", value(info.threads)},
                        {"memory", memory_json(info.memory)},
-                       {"stats", stats_json(engine.stats())}});
+                       {"stats", stats_json(stats)}});
 }
 
 // What the page's model and machine view shows.
@@ -95,7 +94,7 @@ HttpReply info(const Api& api) {
   for (const auto& state : api.models.states()) {
     Json json =
         Json::object({{"id", value(state.name)}, {"loaded", value(state.engine != nullptr)}});
-    if (state.engine) json.set("engine", engine_json(*state.engine));
+    if (state.info) json.set("engine", engine_json(*state.info, state.stats));
     models.push_back(std::move(json));
   }
   const auto machine = Json::object(

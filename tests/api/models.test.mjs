@@ -87,7 +87,9 @@ test('ollama keep_alive: a duration sets when it goes, 0 lets it go after the an
   assert.equal((await ask('soon')).status, 400);
   await ask(0);
   for (let i = 0; i < 50 && (await loaded(url)).length > 0; ++i) await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.deepEqual(await loaded(url), []);
+  const { json: info } = await get(`${url}/info`);
+  assert.deepEqual([info.models[0].loaded, info.models[0].engine.stats.requests], [false, 4]);
+  assert.match((await get(`${url}/metrics`)).text, /^godwit_engine_requests_total{.*} 4$/m);
   assert.equal((await get(`${url}/ready`)).status, 200, 'an idle server is not to be restarted');
   assert.equal((await ask()).status, 200);
 });

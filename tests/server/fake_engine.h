@@ -102,9 +102,7 @@ class FakeEngine final : public engine::Engine {
     return generation;
   }
   const engine::ModelInfo& info() const override { return info_; }
-  engine::EngineStats stats() const override {
-    return {.requests = 3, .prompt_tokens = 99, .reuse_diverged = 4};
-  }
+  engine::EngineStats stats() const override { return stats_; }
   // A token is a byte.
   std::vector<int32_t> tokenize(const std::string& text, bool) const override {
     std::vector<int32_t> ids;
@@ -134,6 +132,7 @@ class FakeEngine final : public engine::Engine {
     script_ = std::move(script);
   }
   void set_memory(size_t bytes) { info_.memory.weights = bytes; }
+  void set_stats(const engine::EngineStats& stats) { stats_ = stats; }
   std::vector<engine::GenerationRequest> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
@@ -153,6 +152,7 @@ class FakeEngine final : public engine::Engine {
  private:
   mutable std::mutex mutex_;
   engine::ModelInfo info_;
+  engine::EngineStats stats_{.requests = 3, .prompt_tokens = 99, .reuse_diverged = 4};
   Script script_;
   std::vector<engine::GenerationRequest> requests_;
   std::vector<std::shared_ptr<FakeGeneration>> generations_;

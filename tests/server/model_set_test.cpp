@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/metrics.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/server_fixture.h"
 
@@ -26,6 +27,7 @@ class ModelSetTest : public testing::Test {
       opened_.push_back(options.model);
       cache_bytes_ = options.cache_bytes;
       auto engine = std::make_unique<FakeEngine>();
+      engine->set_stats(stats_);
       return engine;
     };
     loader.plan = [](const engine::EngineOptions& options) -> Result<engine::ModelInfo> {
@@ -51,8 +53,9 @@ class ModelSetTest : public testing::Test {
   }
 
   std::vector<std::string> opened_;
-  std::string broken_;      // a further one that does not open
-  size_t cache_bytes_ = 0;  // of the last that was opened
+  std::string broken_;         // a further one that does not open
+  size_t cache_bytes_ = 0;     // of the last that was opened
+  engine::EngineStats stats_;  // of every engine
 };
 
 TEST_F(ModelSetTest, LoadsOnceAndOnDemand) {
@@ -141,6 +144,37 @@ TEST_F(ModelSetTest, KeepsAsItIsTold) {
   EXPECT_THAT(loaded(models), ElementsAre("b"));
   ASSERT_TRUE(models.use("b"));  // without a word: as the server has it
   EXPECT_TRUE(models.states()[1].expires);
+}
+
+TEST_F(ModelSetTest, WhatWasCountedOutlivesTheEngine) {
+  const auto fill = [](auto&... numbers) { ((numbers = 1), ...); };
+  auto& s = stats_;
+  fill(s.requests, s.refused, s.running, s.waiting, s.preempted, s.prompt_tokens, s.reused_tokens,
+       s.generated_tokens, s.pages_total, s.pages_used, s.snapshots, s.snapshot_bytes,
+       s.cache_disk_bytes, s.cache_bytes, s.cache_bytes_used, s.reuse_whole, s.reuse_unknown,
+       s.reuse_diverged, s.reuse_no_snapshot, s.undone_positions, s.pictures_encoded,
+       s.pictures_reused, s.prefill_seconds, s.decode_seconds);
+  s.drafted.fill(1);
+  s.drafts_accepted.fill(1);
+  ModelSet models = set(0, std::chrono::seconds(100));
+  EXPECT_FALSE(models.states()[0].info);
+  // After each: counters, and what is told of now.
+  const auto expect = [&](double counted, double now) {
+    for (const EngineNumber& number : engine_numbers()) {
+      const bool counts = number.kind == EngineNumber::Kind::kCounter;
+      EXPECT_EQ(number.of(models.states()[0].stats), counts ? counted : now) << number.field;
+    }
+  };
+  expect(0, 0);
+  for (const int loads : {1, 2}) {
+    ASSERT_TRUE(models.use("a"));
+    expect(loads, 1);
+    models.keep("a", std::chrono::seconds(0));
+    models.unload_idle();
+    expect(loads, 0);
+    EXPECT_EQ(models.states()[0].engine, nullptr);
+    EXPECT_EQ(models.states()[0].info->name, "fake");
+  }
 }
 
 TEST_F(ModelSetTest, UnloadsWhatIsIdle) {
