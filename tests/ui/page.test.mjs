@@ -141,6 +141,7 @@ page_test('an answer streams, and Esc stops it', {}, async (page) => {
   const length = (await last_answer(page).innerText()).length;
   await page.waitForTimeout(300);
   assert.equal((await last_answer(page).innerText()).length, length, 'nothing comes after a stop');
+  assert.match((await page.locator('.strip').innerText()).replace(/\s+/g, ' '), /[\d.]+ tokens\/s \d+ tokens \d+ prompt stopped/);
   await page.waitForFunction(async () => (await (await fetch('/info')).json()).models[0].engine.stats.running === 0);
 });
 
@@ -264,6 +265,32 @@ page_test('a reload keeps conversations, pictures and settings', {}, async (page
   assert.match(await last_answer(page).innerText(), /star/);
 });
 
+page_test('a reload keeps what is not sent yet, and what was sent is gone', {}, async (page) => {
+  const reload = async () => {
+    await page.reload();
+    await page.waitForSelector('#message');
+  };
+  await page.fill('#message', 'What is in');
+  await page.setInputFiles('.composer input[type=file]', join(source, 'examples/shapes.png'));
+  await page.waitForSelector('.composer .thumbnail img');
+  await reload();
+  assert.equal(await page.inputValue('#message'), 'What is in');
+  await page.waitForSelector('.composer .thumbnail img');
+  await ask(page, 'What is in the picture?');
+  assert.match(await last_answer(page).innerText(), /star/);
+  await page.fill('#message', 'And of');
+  await reload();
+  assert.equal(await page.inputValue('#message'), 'And of');
+  await page.click('.new-chat');
+  await eventually(() => page.inputValue('#message'), '');
+  await page.click('.list li a');
+  await eventually(() => page.inputValue('#message'), 'And of');
+  await ask(page, 'Name the capital of Ireland.', 2);
+  await reload();
+  assert.equal(await page.inputValue('#message'), '');
+  assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes('draft'))), []);
+});
+
 page_test('rename, search, export, delete, undo, import', {}, async (page) => {
   await ask(page, 'Name the capital of Ireland.');
   await page.hover('.list li');
@@ -312,6 +339,14 @@ def speed(height: float) -> float:
 2. It *flies*: see [the record](https://example.org/godwit).
    - [x] eleven days
 
+- [x] a task with
+
+- [ ] room around it
+
+Go with
+
+    godwit  serve
+
 > Non-stop.
 
 <img src=x onerror="window.hacked = 1"><script>window.hacked = 2</script>
@@ -334,6 +369,10 @@ page_test('Markdown, code and formulas; and markup stays text', {}, async (page)
   assert.match(await link.getAttribute('rel'), /noopener/);
   assert.ok((await page.locator('.code .hl-keyword').count()) >= 2);
   assert.equal(await page.locator('.prose table tbody tr').count(), 2);
+  assert.equal(await page.locator('.prose .code pre').last().innerText(), 'godwit  serve');
+  const lines = await page.locator('.prose > ul > li.task').evaluateAll((items) =>
+    items.map((item) => item.getBoundingClientRect().height / parseFloat(getComputedStyle(item).lineHeight)));
+  assert.deepEqual(lines.map((line) => Math.round(line)), [1, 1], 'a box stands in the line of its task');
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.click('[aria-label="Copy code"]');
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^def speed/);
@@ -417,8 +456,22 @@ page_test('model and machine', {}, async (page) => {
   await page.waitForSelector('.memory .legend li');
   assert.match(await page.locator('.card').first().innerText(), /nano/);
   assert.match(await page.locator('.memory').innerText(), /weights\s+[\d.]+ MB/);
+  assert.match(await page.locator('.memory').innerText(), /for one conversation, at most [\d.]+ MB of/);
   assert.equal(await page.locator('.plot .point').count(), 8);
   await shot(page, 'machine');
+  // Unloaded and loaded again, it is the same model, and the same start.
+  const requests = async () => Number(/requests\s+(\d+),/.exec(await page.locator('.card').first().innerText())[1]);
+  const before = await requests();
+  assert.ok(before >= 4);
+  await page.evaluate(() => fetch('/api/generate', { method: 'POST', body: '{"model": "nano", "keep_alive": 0}' }));
+  await page.waitForSelector('.card .tag:text("loaded when asked for")');
+  assert.match(await page.locator('.memory').innerText(), /weights\s+[\d.]+ MB/);
+  assert.equal(await requests(), before);
+  await page.goBack();
+  await ask(page, 'Name the capital of Ireland.', 5);
+  await page.click('.sidebar a[href="#machine"]');
+  await page.waitForSelector('.card .tag.on');
+  await eventually(requests, before + 1);
 });
 
 page_test('the keyboard is enough', {}, async (page) => {
@@ -469,6 +522,11 @@ page_test('a phone', { width: 390, height: 844 }, async (page) => {
   await page.click('[aria-label="List of conversations"]');
   await page.waitForTimeout(400);
   await shot(page, 'phone-list');
+  await page.tap('.list li.here a'); // the one that is open: it is shown
+  await eventually(() => page.locator('.sidebar.open').count(), 0);
+  assert.match(await last_answer(page).innerText(), /star/);
+  await page.click('[aria-label="List of conversations"]');
+  await page.waitForTimeout(400);
   await page.click('.sidebar a[href="#machine"]');
   await page.waitForSelector('.memory');
   await page.waitForTimeout(300);

@@ -12,6 +12,7 @@ import {
   title_from,
   type Conversation,
   type MediaRef,
+  type Seen,
   type Turn,
 } from './conversation';
 import { announce, changed, current_conversation, ensure_conversation, put, save, set, state, type Live } from './state';
@@ -48,6 +49,7 @@ export function edit(turn: Turn, text: string): void {
   if (!conversation || state.live.has(conversation.id)) return;
   const edited: Turn = { ...turn, id: new_id(), created: Date.now(), content: text.trim() };
   delete edited.usage;
+  delete edited.seen;
   delete edited.error;
   if (turn.role === 'assistant') edited.finish = 'edited';
   conversation = add_turn(conversation, edited);
@@ -106,7 +108,7 @@ async function answer(asked: Conversation, parent: string): Promise<void> {
     for await (const piece of stream_answer(body, live.abort.signal)) take(piece, live, now(), change);
     announce(now().calls?.length ? 'The model calls a tool' : `Answer: ${now().content.slice(0, 600)}`);
   } catch (error) {
-    if (live.abort.signal.aborted) change({ finish: 'stopped', ...thought(live, now()) });
+    if (live.abort.signal.aborted) change({ finish: 'stopped', seen: seen(live), ...thought(live, now()) });
     else change({ error: (error as Error).message, finish: 'error', ...thought(live, now()) });
     if (error instanceof ApiError && error.status === 401) set({ needs_key: true });
     announce(live.abort.signal.aborted ? 'Stopped' : `The answer failed: ${(error as Error).message}`);
@@ -121,6 +123,11 @@ function path_to(conversation: Conversation, last: string): Turn[] {
   const turns: Turn[] = [];
   for (let turn = conversation.turns[last]; turn; turn = conversation.turns[turn.parent ?? '']) turns.unshift(turn);
   return turns;
+}
+
+function seen(live: Live): Seen {
+  const seconds = (live.last_piece - live.first_piece) / 1000;
+  return { tokens: live.pieces, seconds, prompt: live.prompt_total, prompt_read: live.prompt_done };
 }
 
 // How long the thought took, once it is over.

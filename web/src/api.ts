@@ -30,6 +30,8 @@ export interface MemoryPlan {
   tokenizer: number;
   other: number;
   total: number;
+  limit: number; // of all conversations and kept prefixes together
+  on_disk: number;
 }
 
 export interface EngineInfo {

@@ -3,19 +3,17 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { send, stop } from './answers';
-import type { MediaRef, Thinking } from './conversation';
+import type { Thinking } from './conversation';
+import { draft_of, forget_draft, set_draft, type Draft } from './drafts';
 import { Icon } from './icons';
 import { MediaRow } from './media_row';
 import { change_settings, changed, current_settings, notify, state, use_state } from './state';
 import { add_media, media_kind } from './storage';
 import { Strip } from './strip';
 
-// What is written but not sent, by conversation.
-const drafts = new Map<string, { text: string; media: MediaRef[] }>();
-
 // Puts a question into the box for the reader to send.
 export function suggest(text: string): void {
-  drafts.set(state.current, { text, media: [] });
+  set_draft(state.current, { text, media: [] });
   changed();
   document.getElementById('message')?.focus();
 }
@@ -26,21 +24,21 @@ export function pick_files(): void {
 
 export function Composer({ edit_last }: { edit_last: () => void }) {
   const { current, live, info } = use_state();
-  const draft = drafts.get(current) ?? { text: '', media: [] };
+  const draft = draft_of(current);
   const [, redraw] = useState(0);
   const [dragging, set_dragging] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
   const answering = live.has(current);
 
-  const change = (part: Partial<typeof draft>) => {
-    drafts.set(current, { ...(drafts.get(current) ?? draft), ...part });
+  const change = (part: Partial<Draft>) => {
+    set_draft(current, { ...draft_of(current), ...part });
     redraw((n) => n + 1);
   };
   const attach = async (files: Iterable<File>) => {
     for (const file of files) {
       try {
         const media = await add_media(file);
-        change({ media: [...(drafts.get(current)?.media ?? []), media] });
+        change({ media: [...draft_of(current).media, media] });
       } catch (error) {
         notify((error as Error).message);
       }
@@ -49,7 +47,7 @@ export function Composer({ edit_last }: { edit_last: () => void }) {
   };
   const submit = () => {
     if (answering || (draft.text.trim() === '' && draft.media.length === 0)) return;
-    drafts.delete(current);
+    forget_draft(current);
     redraw((n) => n + 1);
     send(draft.text, draft.media);
   };

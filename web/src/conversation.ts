@@ -27,6 +27,14 @@ export interface Usage {
   seed: string;
 }
 
+// What was seen of an answer that was stopped: the server tells nothing of it.
+export interface Seen {
+  tokens: number;
+  seconds: number; // between its first and its last
+  prompt: number; // tokens; 0: not known
+  prompt_read: number;
+}
+
 export interface Turn {
   id: string;
   parent: string | null;
@@ -42,6 +50,7 @@ export interface Turn {
   finish?: string; // stop, length, tool_calls, or stopped (by hand)
   error?: string;
   usage?: Usage;
+  seen?: Seen; // if it was stopped
 }
 
 export type Thinking = 'auto' | 'on' | 'off';

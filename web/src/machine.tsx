@@ -89,22 +89,30 @@ const PARTS: [keyof MemoryPlan, string][] = [
   ['other', 'other'],
 ];
 
+// One conversation that fills the context; and what more of them, and prefixes that are kept, may
+// take beside it.
 function Memory({ plan, machine }: { plan: MemoryPlan; machine: number }) {
-  const parts = PARTS.filter(([key]) => plan[key] > 0);
+  const parts = PARTS.map(([key, name]) => ({ name, size: plan[key], look: `part-${key}` }));
+  parts.push({ name: 'more conversations, kept prefixes', size: plan.limit - plan.total, look: 'part-more' });
+  const shown = parts.filter(({ size }) => size > 0);
   return (
     <section class="memory" aria-label="Memory plan">
       <h3>
-        Memory plan <small>{bytes(plan.total)} of the machine’s {bytes(machine)}</small>
+        Memory plan{' '}
+        <small>
+          {bytes(plan.total)} for one conversation, at most {bytes(plan.limit)} of the machine’s {bytes(machine)}
+          {plan.on_disk > 0 && `; ${bytes(plan.on_disk)} of weights stay on disk`}
+        </small>
       </h3>
       <div class="bar" aria-hidden="true">
-        {parts.map(([key], i) => (
-          <span key={key} class={`part-${i}`} style={{ flexGrow: plan[key] / plan.total }} />
+        {shown.map(({ look, size }) => (
+          <span key={look} class={look} style={{ flexGrow: size / plan.limit }} />
         ))}
       </div>
       <ul class="legend">
-        {parts.map(([key, name], i) => (
-          <li key={key}>
-            <span class={`dot part-${i}`} aria-hidden="true" /> {name} <b>{bytes(plan[key])}</b>
+        {shown.map(({ look, size, name }) => (
+          <li key={look}>
+            <span class={`dot ${look}`} aria-hidden="true" /> {name} <b>{bytes(size)}</b>
           </li>
         ))}
       </ul>

@@ -1,7 +1,8 @@
 // Markdown to a tree of plain data. Nothing here makes HTML: tags in an answer are ordinary text,
 // and the view (markdown_view.tsx) turns the tree into elements, so an answer cannot inject any.
 //
-// The dialect is what models write: CommonMark without indented code and raw HTML, plus tables,
+// The dialect is what models write: CommonMark without raw HTML (and an item that is indented too
+// far is an item, not code), plus tables,
 // task lists, ~~strike~~ and formulas ($…$, $$…$$, \(…\), \[…\]).
 
 import { parse_inline, type Inline } from './markdown_inline';
@@ -39,6 +40,7 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])( +|$)(.*)$/;
 const TASK = /^\[([ xX])\] +/;
 const MATH_OPEN = /^ {0,3}(\$\$|\\\[)(.*)$/;
+const INDENTED = /^(?: {4}| {0,3}\t)/;
 const TABLE_RULE = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
 export function parse_markdown(text: string): TopBlock[] {
@@ -88,8 +90,19 @@ function read_block(lines: string[], at: number, depth: number): [Block | null, 
     if (QUOTE.test(line)) return read_quote(lines, at, depth);
     if (ITEM.test(line)) return read_list(lines, at, depth);
   }
+  if (INDENTED.test(line)) return read_indented(lines, at);
   if (is_table(lines, at)) return read_table(lines, at);
   return read_paragraph(lines, at, depth);
+}
+
+// Code by its indent alone, to the last line that has it: empty ones between are part of it.
+function read_indented(lines: string[], at: number): [Block, number] {
+  let next = at + 1;
+  for (let i = next; i < lines.length && (INDENTED.test(lines[i]!) || lines[i]!.trim() === ''); ++i) {
+    if (lines[i]!.trim() !== '') next = i + 1;
+  }
+  const text = lines.slice(at, next).map((line) => line.replace(INDENTED, '')).join('\n');
+  return [{ kind: 'code', language: '', text, closed: true }, next];
 }
 
 function read_code(lines: string[], at: number, fence: RegExpExecArray): [Block, number] {

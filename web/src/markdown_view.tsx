@@ -56,20 +56,26 @@ function BlockView({ block }: { block: Block }) {
 }
 
 function items(list: ListItem[], tight: boolean): ComponentChildren {
-  return list.map((item, i) => (
-    <li key={i} class={item.checked === null ? undefined : 'task'}>
-      {item.checked !== null && (
-        <input type="checkbox" checked={item.checked} disabled aria-label={item.checked ? 'done' : 'to do'} />
-      )}
-      {item.blocks.map((block, j) =>
-        tight && block.kind === 'paragraph' ? (
-          <Fragment key={j}>{spans(block.inline)}</Fragment>
-        ) : (
-          <BlockView key={j} block={block} />
-        ),
-      )}
-    </li>
-  ));
+  return list.map((item, i) => {
+    const box = item.checked !== null && (
+      <input type="checkbox" checked={item.checked} disabled aria-label={item.checked ? 'done' : 'to do'} />
+    );
+    const [first, ...rest] = item.blocks;
+    const joined = first?.kind === 'paragraph'; // the box stands in its line
+    return (
+      <li key={i} class={item.checked === null ? undefined : 'task'}>
+        {joined && !tight ? <p>{box}{spans(first.inline)}</p> : box}
+        {joined && tight && spans(first.inline)}
+        {(joined ? rest : item.blocks).map((block, j) =>
+          tight && block.kind === 'paragraph' ? (
+            <Fragment key={j}>{spans(block.inline)}</Fragment>
+          ) : (
+            <BlockView key={j} block={block} />
+          ),
+        )}
+      </li>
+    );
+  });
 }
 
 function Table({ block }: { block: Block & { kind: 'table' } }) {

@@ -6,6 +6,7 @@ import { matches, type Conversation } from './conversation';
 import { Bird, Icon } from './icons';
 import {
   export_conversations,
+  follow,
   import_file,
   new_chat,
   remove,
@@ -80,7 +81,7 @@ export function Sidebar() {
         ))}
       </div>
       <div class="foot">
-        <a class={`foot-link${view === 'machine' ? ' here' : ''}`} href="#machine" aria-current={view === 'machine' ? 'page' : undefined}>
+        <a class={`foot-link${view === 'machine' ? ' here' : ''}`} href="#machine" aria-current={view === 'machine' ? 'page' : undefined} onClick={follow}>
           <Icon name="machine" /> Model and machine
         </a>
         <Files />
@@ -137,6 +138,7 @@ function Entry({ conversation }: { conversation: Conversation }) {
         href={`#c/${conversation.id}`}
         aria-current={here ? 'page' : undefined}
         title={title}
+        onClick={follow}
         onKeyDown={(event) => {
           if (event.key === 'F2') set_renaming(true);
           if (event.key === 'Delete') remove(conversation.id);

@@ -14,6 +14,7 @@ import {
   type MediaRef,
   type Settings,
 } from './conversation';
+import { draft_ids, draft_of, forget_draft } from './drafts';
 import {
   add_media,
   all_conversations,
@@ -197,8 +198,10 @@ export async function start(): Promise<void> {
     const all = await all_conversations();
     state.conversations = new Map(all.map((one) => [one.id, mark_cut(one)]));
     state.speeds = await all_speeds();
+    for (const id of draft_ids()) if (id !== '' && !state.conversations.has(id)) forget_draft(id);
     const kept = all.flatMap((one) => Object.values(one.turns).flatMap((turn) => turn.media ?? []));
-    void sweep_media(new Set(kept.map((media) => media.id)));
+    const drafted = draft_ids().flatMap((id) => draft_of(id).media);
+    void sweep_media(new Set([...kept, ...drafted].map((media) => media.id)));
   } catch {
     notify('This browser does not let the page keep conversations; they end with this tab.');
   }
@@ -228,6 +231,14 @@ function read_location(): void {
 export function go(hash: string): void {
   if (location.hash.slice(1) === hash) read_location();
   else location.hash = hash;
+}
+
+// Of a link to a place of this page: it leads there also from there, where a browser would do
+// nothing and the list would stay open. With a key held down it is the browser's.
+export function follow(event: MouseEvent): void {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go((event.currentTarget as HTMLAnchorElement).hash.slice(1));
 }
 
 export function new_chat(): void {

@@ -1,7 +1,7 @@
 // The live line under the message box: speed, prompt, what was reused and why not more.
 import { useEffect, useState } from 'preact/hooks';
 
-import { path, type Turn, type Usage } from './conversation';
+import { path, type Seen, type Turn, type Usage } from './conversation';
 import { current_conversation, use_state, type Live } from './state';
 
 export function number(value: number): string {
@@ -30,7 +30,15 @@ export function Strip() {
   const last = conversation && path(conversation).findLast((turn) => turn.role === 'assistant');
   return (
     <div class="strip" role="group" aria-label="Speed and reuse">
-      {running ? <Running live={running} /> : last?.usage ? <Done turn={last} usage={last.usage} /> : <Hints />}
+      {running ? (
+        <Running live={running} />
+      ) : last?.usage ? (
+        <Done turn={last} usage={last.usage} />
+      ) : last?.seen ? (
+        <Stopped seen={last.seen} />
+      ) : (
+        <Hints />
+      )}
     </div>
   );
 }
@@ -76,6 +84,20 @@ function Done({ turn, usage }: { turn: Turn; usage: Usage }) {
       )}
       {usage.reuse_note && !(kAllKnown.test(usage.reuse_note) && computed < 64) && <span class="note" title={usage.reuse_note}>{usage.reuse_note}</span>}
       {turn.finish === 'length' && <span class="note warn">cut at the length limit</span>}
+    </>
+  );
+}
+
+function Stopped({ seen }: { seen: Seen }) {
+  return (
+    <>
+      {seen.tokens > 0 && <Fact value={rate(seen.tokens - 1, seen.seconds)} name="tokens/s" strong />}
+      <Fact value={number(seen.tokens)} name="tokens" />
+      {seen.tokens > 0 && seen.prompt > 0 && <Fact value={number(seen.prompt)} name="prompt" />}
+      {seen.tokens === 0 && seen.prompt > 0 && (
+        <Fact value={`${number(seen.prompt_read)} of ${number(seen.prompt)}`} name="prompt tokens read" />
+      )}
+      <span class="note warn">stopped</span>
     </>
   );
 }

@@ -94,6 +94,16 @@ test('code blocks, open and closed', () => {
   assert.equal(blocks('text\n```c\nx\n```\nmore').length, 3);
 });
 
+test('code by its indent', () => {
+  const code = (text: string): Block => ({ kind: 'code', language: '', text, closed: true });
+  assert.deepEqual(blocks('Run:\n\n    make\n\n      ./a  *b*\n\nDone.').slice(1, 2), [code('make\n\n  ./a  *b*')]);
+  assert.deepEqual(blocks('Run:\n\n\tmake\n\nDone.').map((block) => block.kind), ['paragraph', 'code', 'paragraph']);
+  assert.deepEqual(blocks('a paragraph\n    goes on').map((block) => block.kind), ['paragraph']);
+  const list = first('1. run\n\n       make\n2. done') as Block & { kind: 'list' };
+  assert.deepEqual(list.items[0]!.blocks[1], code('make'));
+  assert.equal(first('    - too far, and an item').kind, 'list');
+});
+
 test('lists', () => {
   const list = first('- a\n- b\n  - c\n  - d\n- e') as Block & { kind: 'list' };
   assert.equal(list.items.length, 3);
