@@ -1,6 +1,7 @@
 #include "server/json_fields.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 #include <utility>
 
@@ -94,6 +95,31 @@ std::string_view name_of(Json::Kind kind) {
   return "nothing";
 }
 
+// The code unit of "\\uXXXX" at `at`; −1: something else stands there.
+int escaped_unit(std::string_view text, size_t at) {
+  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int unit = 0;
+  const char* end = text.data() + at + 6;
+  const auto read = std::from_chars(end - 4, end, unit, 16);
+  return read.ptr == end && text[at + 2] != '-' ? unit : -1;
+}
+
+// Halves of a character as escapes, "\\ud83d" with no other half beside it, become U+FFFD: clients
+// cut a text in the middle of an emoji.
+void replace_halves(std::string& body) {
+  for (size_t at = body.find('\\'); at != std::string::npos; at = body.find('\\', at)) {
+    const int unit = escaped_unit(body, at);
+    const bool first = unit >= 0xD800 && unit < 0xDC00, second = unit >= 0xDC00 && unit < 0xE000;
+    const int next = first ? escaped_unit(body, at + 6) : -1;
+    if (next >= 0xDC00 && next < 0xE000) {
+      at += 12;
+      continue;
+    }
+    if (first || second) body.replace(at + 2, 4, "fffd");
+    at += unit < 0 ? 2 : 6;
+  }
+}
+
 // "messages[3].name" → "messages[].name"
 std::string without_indexes(std::string_view path) {
   std::string text;
@@ -114,6 +140,12 @@ Result<Json> parse_body(std::string_view body) {
   if (body.empty()) return bad_input("body: expected a JSON object, found nothing");
   if (const size_t count = count_values(body); count > kMaxValues) {
     return bad_input("body: expected at most {} values, found about {}", kMaxValues, count);
+  }
+  std::string repaired;
+  if (body.find("\\u") != std::string_view::npos) {
+    repaired = body;
+    replace_halves(repaired);
+    body = repaired;
   }
   auto json = checkpoint::parse_json(body, kMaxDepth);
   if (!json) return in_context("body is not valid JSON", std::move(json.error()));

@@ -29,8 +29,9 @@ inline Json value(double number) { return Json::real(number); }
 // "string", "number", … as the errors say it.
 std::string_view kind_name(const Json& json);
 
-// A request's body: valid UTF-8, nested at most 64 deep, at most two million values (a value takes
-// about a hundred bytes, so a body of commas would otherwise grow fiftyfold), an object.
+// A request's body: valid UTF-8 (an escape that is half of a character stands for U+FFFD), nested
+// at most 64 deep, at most two million values (a value takes about a hundred bytes, so a body of
+// commas would otherwise grow fiftyfold), an object.
 Result<Json> parse_body(std::string_view body);
 
 // An object that is being read. Absent and null are the same. Keys that nobody asked for, of it and

@@ -349,12 +349,26 @@ TEST_F(OpenAi, BodiesThatAreNoRequest) {
   EXPECT_THAT(send("{"), HasSubstr("not valid JSON"));
   EXPECT_THAT(send("[1]"), HasSubstr("expected object, found array"));
   EXPECT_THAT(send("{\"messages\": \"\xff\xfe\"}"), HasSubstr("not valid JSON"));
-  EXPECT_THAT(send("{\"messages\": \"\\ud800\"}"), HasSubstr("JSON"));
   EXPECT_THAT(send("{\"a\": " + std::string(100000, '[')), HasSubstr("JSON"));
   EXPECT_THAT(send("{\"a\": " + std::string(200, '[') + std::string(200, ']') + "}"),
               HasSubstr("JSON"));
   EXPECT_THAT(send("{\"a\": [" + std::string(5000000, ',') + "]}"), HasSubstr("at most 2000000"));
   EXPECT_EQ(chat({}).status, 200);
+}
+
+TEST_F(OpenAi, HalfACharacterIsReplaced) {
+  const auto said = [&](const std::string& escaped) {
+    const std::string body = R"({"messages":[{"role":"user","content":")" + escaped + "\"}]}";
+    const Reply reply = client_->ask("POST", "/v1/chat/completions", body);
+    return reply.status == 200 ? last().messages[0].content[0].text : reply.body;
+  };
+  EXPECT_EQ(said(R"(a\ud83d)"), "a\uFFFD");
+  EXPECT_EQ(said(R"(\uDE00b\uD83D\n)"), "\uFFFDb\uFFFD\n");
+  EXPECT_EQ(said(R"(\ud83d\ud83d\ude00\ude00)"), "\uFFFD\U0001F600\uFFFD");
+  EXPECT_EQ(said(R"(\ud83d\u0041)"), "\uFFFDA");
+  EXPECT_EQ(said(R"(\\ud83d \u00e9)"), "\\ud83d \u00e9");  // a backslash, and no escape
+  EXPECT_THAT(said(R"(\ud83)"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(said(R"(\u-123)"), HasSubstr("not valid JSON"));
 }
 
 TEST_F(OpenAi, EngineRefusals) {
