@@ -310,8 +310,7 @@ Result<int64_t> metadata_integer(const Part& part, std::string_view key, int64_t
   return bad_input("{}: metadata {}: expected an integer", part.file.path(), in_quotes(key));
 }
 
-// Where the data begin. Kernels read elements in place, so 8 is the least alignment that is good
-// for all types.
+// Where the data begin. The format wants an alignment of 8 or more.
 Result<uint64_t> find_data_start(const Part& part, uint64_t place) {
   constexpr int64_t kLargest = 1 << 30;
   TRY(const int64_t alignment, metadata_integer(part, "general.alignment", 32));

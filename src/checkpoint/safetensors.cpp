@@ -148,8 +148,8 @@ Result<std::vector<Entry>> read_header(const MappedFile& file, uint64_t& data_st
   return entries;
 }
 
-// One file. Kernels read elements in place, so a tensor whose bytes are not aligned to its elements
-// (files of writers that did not pad the header) is copied once.
+// One file, mapped. Writers that do not pad the header leave tensors that are not aligned to their
+// elements: they are views like the others.
 class SafetensorsFile {
  public:
   static Result<SafetensorsFile> open(const std::string& path) {
@@ -157,16 +157,10 @@ class SafetensorsFile {
     TRY(result.file_, MappedFile::open(path));
     uint64_t data_start = 0;
     TRY(const auto entries, read_header(result.file_, data_start));
-    for (const auto& entry : entries) {
-      const std::byte* data = result.file_.bytes().data() + data_start + entry.begin;
-      const auto alignment = static_cast<uintptr_t>(entry.type->block_bytes);
-      if (reinterpret_cast<uintptr_t>(data) % alignment != 0) {
-        auto& copy = result.copies_.emplace_back(entry.end - entry.begin);
-        std::memcpy(copy.data(), data, copy.size());
-        data = copy.data();
-      }
-      result.tensors_[entry.name] = TensorView{data, entry.type->dtype, tensor::Shape(entry.shape)};
-    }
+    const std::byte* data = result.file_.bytes().data() + data_start;
+    for (const auto& entry : entries)
+      result.tensors_[entry.name] = {data + entry.begin, entry.type->dtype,
+                                     tensor::Shape(entry.shape)};
     return result;
   }
   const Tensors& tensors() const { return tensors_; }
@@ -175,7 +169,6 @@ class SafetensorsFile {
 
  private:
   MappedFile file_;
-  std::vector<tensor::AlignedBuffer<std::byte>> copies_;
   Tensors tensors_;
 };
 

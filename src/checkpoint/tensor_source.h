@@ -18,6 +18,7 @@ class TensorSource {
   virtual ~TensorSource() = default;
   virtual std::vector<std::string> names() const = 0;  // sorted
   // A view into mapped memory that lives as long as the source; nullopt if there is no such tensor.
+  // Its bytes lie where the file has them, aligned to nothing: whoever reads copies elements out.
   virtual std::optional<tensor::TensorView> find(std::string_view name) const = 0;
   virtual std::string description() const = 0;  // for messages: path(s)
   virtual std::vector<std::string> paths() const {

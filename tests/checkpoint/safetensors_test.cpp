@@ -65,7 +65,7 @@ TEST(Safetensors, WhatIsWrittenIsReadBack) {
               HasSubstr(R"("__metadata__":{"format":"pt","quote":"\"\n"})"));
 }
 
-TEST(Safetensors, MisalignedTensorsAreReadable) {
+TEST(Safetensors, MisalignedTensorsAreReadWhereTheyLie) {
   const Folder folder;
   const std::string header = R"({"f":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} )";
   for (size_t pad = 0; pad < 8; ++pad) {
@@ -76,8 +76,8 @@ TEST(Safetensors, MisalignedTensorsAreReadable) {
     const auto source = open_safetensors(path);
     ASSERT_TRUE(source) << source.error().message;
     const auto view = (*source)->find("f");
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(view->data) % 4, 0u);
-    EXPECT_EQ(*reinterpret_cast<const float*>(view->data), 1.5f);
+    EXPECT_EQ(std::memcmp(view->data, &value, sizeof value), 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(view->data) % 8, text.size() % 8) << "not a copy";
   }
 }
 
