@@ -17,6 +17,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
+#include "base/visible.h"
 
 namespace godwit::checkpoint {
 namespace {
@@ -184,14 +185,17 @@ void append(std::string& out, const Json& json, Style style) {
   }
 }
 
-// As a Python dict: a later value of a key takes the place of the first one.
-void drop_duplicates(Json::Object& members) {
+// As a Python dict: a later value of a key takes the place of the first one. A key that was there
+// twice, if any.
+std::optional<std::string> drop_duplicates(Json::Object& members) {
   std::unordered_map<std::string_view, size_t> places;
   places.reserve(members.size());
   std::vector<size_t> repeated;
+  std::optional<std::string> first_repeated;
   for (size_t i = 0; i < members.size(); ++i) {
     const auto [place, is_new] = places.try_emplace(members[i].first, i);
     if (is_new) continue;
+    if (!first_repeated) first_repeated = members[i].first;
     members[place->second].second = std::move(members[i].second);
     repeated.push_back(i);
   }
@@ -205,12 +209,13 @@ void drop_duplicates(Json::Object& members) {
     }
   }
   members.erase(members.begin() + static_cast<ptrdiff_t>(kept), members.end());
+  return first_repeated;
 }
 
 class Reader {
  public:
   // The text becomes the one item of an array: simdjson treats a bare scalar unlike other values.
-  explicit Reader(std::string_view text) : size_(text.size()) {
+  Reader(std::string_view text, RepeatedKeys repeated) : size_(text.size()), repeated_(repeated) {
     wrapped_.reserve(text.size() + 2 + simdjson::SIMDJSON_PADDING);
     wrapped_.append("[").append(text).append("]");
   }
@@ -294,7 +299,9 @@ class Reader {
       TRY(Json read, read_value(field.value(), depth - 1));
       members.emplace_back(std::move(name), std::move(read));
     }
-    drop_duplicates(members);
+    const auto repeated = drop_duplicates(members);
+    if (repeated && repeated_ == RepeatedKeys::kRefuse)
+      return bad_input("key {}: expected once, found twice", in_quotes(*repeated));
     return Json::object(std::move(members));
   }
 
@@ -314,6 +321,7 @@ class Reader {
 
   std::string wrapped_;
   size_t size_;
+  RepeatedKeys repeated_;
   ondemand::parser parser_;
   ondemand::document document_;
 };
@@ -463,10 +471,10 @@ bool Json::operator==(const Json& other) const {
   return false;
 }
 
-Result<Json> parse_json(std::string_view text, int max_depth) {
+Result<Json> parse_json(std::string_view text, int max_depth, RepeatedKeys repeated) {
   CHECK(max_depth > 0 && max_depth < 1000);  // simdjson's own bound is 1024
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  return Reader(text).read(max_depth);
+  return Reader(text, repeated).read(max_depth);
 }
 
 }  // namespace godwit::checkpoint

@@ -1,7 +1,7 @@
 // JSON as checkpoints, templates and tools need it: key order and the spelling of numbers are kept.
 //
-// Parsing is simdjson's (json.cpp is its only user). Depth, size and duplicate keys (the last value
-// wins, at the first one's place, as in Python) are handled; nothing here throws.
+// Parsing is simdjson's (json.cpp is its only user). Depth, size and duplicate keys are handled;
+// nothing here throws.
 #pragma once
 
 #include <cstdint>
@@ -72,8 +72,13 @@ class Json {
   Object members_;
 };
 
+// A key that an object has twice: the last value wins, at the first one's place, as in Python; or
+// it is an error that names the key.
+enum class RepeatedKeys { kLastWins, kRefuse };
+
 // The error names the byte offset or, where simdjson gives none, the reason. max_depth bounds
 // nesting.
-Result<Json> parse_json(std::string_view text, int max_depth = 256);
+Result<Json> parse_json(std::string_view text, int max_depth = 256,
+                        RepeatedKeys repeated = RepeatedKeys::kLastWins);
 
 }  // namespace godwit::checkpoint

@@ -132,8 +132,8 @@ Result<std::vector<Entry>> read_header(const MappedFile& file, uint64_t& data_st
     return bad_input("{}: expected a header of {} bytes, found {} (is the file cut short?)",
                      file.path(), length, bytes.size() - sizeof length);
   data_start = sizeof length + length;
-  auto header =
-      parse_json({reinterpret_cast<const char*>(bytes.data()) + sizeof length, length}, 8);
+  auto header = parse_json({reinterpret_cast<const char*>(bytes.data()) + sizeof length, length}, 8,
+                           RepeatedKeys::kRefuse);
   if (!header) return in_context(file.path() + ": header", std::move(header.error()));
   if (!header->is_object()) return bad_input("{}: expected a JSON object as header", file.path());
   Faults faults;
@@ -213,7 +213,7 @@ class Safetensors : public TensorSource {
 // name → file, from an index. File names are plain: an index cannot reach out of its folder.
 Result<std::map<std::string, std::string>> read_weight_map(const std::string& path) {
   TRY(const auto text, read_file(path, kMaxHeader));
-  auto json = parse_json(text, 8);
+  auto json = parse_json(text, 8, RepeatedKeys::kRefuse);
   if (!json) return in_context(path, std::move(json.error()));
   const Json* map = json->find("weight_map");
   if (!map || !map->is_object())
