@@ -44,12 +44,14 @@ Status read_optional_json(const fs::path& path, std::optional<Json>& into) {
 }
 
 // A string, or a list of {"name", "template"}, of which "default" is meant, or else the first.
-std::optional<std::string> template_of(const Json& json) {
+Result<std::optional<std::string>> template_of(const Json& json, const fs::path& file) {
   const Json* entry = json.find("chat_template");
-  if (!entry) return std::nullopt;
-  if (entry->is_string()) return entry->as_string();
-  if (!entry->is_array()) return std::nullopt;
   std::optional<std::string> first;
+  if (!entry || entry->is_null()) return first;
+  if (entry->is_string()) return entry->as_string();
+  if (!entry->is_array())
+    return bad_input("{}: chat_template: expected a string or a list of templates, found {}",
+                     file.string(), entry->dump().substr(0, 60));
   for (const Json& item : entry->items()) {
     const Json *name = item.find("name"), *text = item.find("template");
     if (!text || !text->is_string()) continue;
@@ -66,10 +68,12 @@ Status read_chat_template(const fs::path& folder, ModelFiles& files) {
   }
   if (const auto path = folder / "chat_template.json"; file_exists(path)) {
     TRY(const auto json, read_json(path));
-    files.chat_template = template_of(json);
+    TRY(files.chat_template, template_of(json, path));
   }
-  if (!files.chat_template && files.tokenizer_config)
-    files.chat_template = template_of(*files.tokenizer_config);
+  if (!files.chat_template && files.tokenizer_config) {
+    TRY(files.chat_template,
+        template_of(*files.tokenizer_config, folder / "tokenizer_config.json"));
+  }
   return {};
 }
 

@@ -108,6 +108,15 @@ TEST_F(HuggingFace, ChatTemplates) {
   EXPECT_EQ(chat_template(), "five\n");
 }
 
+TEST_F(HuggingFace, ChatTemplatesOfAnotherKind) {
+  for (const char* file : {"tokenizer_config.json", "chat_template.json"}) {
+    folder_.put(file, R"({"chat_template":5})");
+    EXPECT_THAT(error_of(folder_.string()),
+                HasSubstr(std::string(file) + ": chat_template: expected a string or a list of "
+                                              "templates, found 5"));
+  }
+}
+
 TEST_F(HuggingFace, Faults) {
   EXPECT_THAT(error_of(folder_ / "none"),
               HasSubstr("no such file or folder; expected a Hugging Face folder"));
