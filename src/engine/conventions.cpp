@@ -83,6 +83,7 @@ class Fields {
   Status status_;
 };
 
+constexpr const char* kGgufEnd = "tokenizer.ggml.eos_token_id";
 constexpr double kMost = std::numeric_limits<int>::max();
 
 // "do_sample": false is greedy; a file that says nothing about sampling leaves the defaults.
@@ -112,17 +113,18 @@ void read_gguf_sampling(const checkpoint::GgufFile& file, SamplingRules& rules) 
 }
 
 // eos_token_id: one id or a list of them.
-Status add_ends(const std::optional<Json>& file, std::set<int32_t>& ends) {
+Status add_ends(const std::optional<Json>& file, int32_t vocabulary, std::set<int32_t>& ends) {
   Fields fields("generation_config.json", file);
   const Json* value = fields.find("eos_token_id");
   if (!value) return {};
   const Json::Array one = {*value};
   for (const Json& item : value->is_array() ? value->items() : one) {
     const auto id = item.is_number() ? item.as_int64() : std::nullopt;
-    if (!id || *id < 0 || *id > std::numeric_limits<int32_t>::max())
+    if (!id || *id < 0 || *id >= vocabulary)
       return bad_input(
-          "generation_config.json: eos_token_id: expected a token id or a list of them, found {}",
-          value->dump());
+          "generation_config.json: eos_token_id: expected a token id below {} or a list of them, "
+          "found {}",
+          vocabulary, value->dump());
     ends.insert(static_cast<int32_t>(*id));
   }
   return {};
@@ -130,6 +132,11 @@ Status add_ends(const std::optional<Json>& file, std::set<int32_t>& ends) {
 
 Result<MarkupIds> find_markup(const checkpoint::ModelFiles& files,
                               const text::Tokenizer& tokenizer) {
+  for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
+    if (!tokenizer.id_of(name))
+      return bad_input("tokenizer: expected the token {}, which turns are made of, found none",
+                       name);
+  }
   MarkupIds ids;
   ids.think = tokenizer.id_of("<think>").value_or(-1);
   ids.think_end = tokenizer.id_of("</think>").value_or(-1);
@@ -139,10 +146,13 @@ Result<MarkupIds> find_markup(const checkpoint::ModelFiles& files,
   for (const char* name : {"<|im_end|>", "<|endoftext|>"}) {
     if (const auto id = tokenizer.id_of(name)) ends.insert(*id);
   }
-  TRY_STATUS(add_ends(files.generation_config, ends));
-  if (files.gguf) {
-    const int64_t eos = files.gguf->integer_or("tokenizer.ggml.eos_token_id", -1).value_or(-1);
-    if (eos >= 0 && eos < tokenizer.vocabulary_size()) ends.insert(static_cast<int32_t>(eos));
+  const int32_t vocabulary = tokenizer.vocabulary_size();
+  TRY_STATUS(add_ends(files.generation_config, vocabulary, ends));
+  if (files.gguf && files.gguf->metadata().contains(kGgufEnd)) {
+    TRY(const int64_t end, files.gguf->integer(kGgufEnd));
+    if (end < 0 || end >= vocabulary)
+      return bad_input("{}: expected a token id below {}, found {}", kGgufEnd, vocabulary, end);
+    ends.insert(static_cast<int32_t>(end));
   }
   ids.ends.assign(ends.begin(), ends.end());
   if (ids.think_end >= 0) ids.close_think = tokenizer.encode("\n</think>\n\n");
@@ -200,6 +210,13 @@ Status check_pads(const model::ModelConfig& config, const text::Tokenizer& token
   return {};
 }
 
+// chat_template_of() goes on without one of another type.
+Status check_template(const checkpoint::GgufFile& file) {
+  const auto text = file.text_or("tokenizer.chat_template", "");
+  if (!text) return tl::unexpected<Error>(text.error());
+  return {};
+}
+
 }  // namespace
 
 text::TemplateChoice chat_template_of(const checkpoint::ModelFiles& files) {
@@ -240,6 +257,7 @@ Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
     read = tl::unexpected<Error>(markup.error());
   if (read && config.vision) read = check_pads(config, tokenizer);
   if (read && config.vision) read = read_preprocessors(files, *config.vision, conventions);
+  if (read && files.gguf) read = check_template(*files.gguf);
   if (!read) return in_context(files.path, read.error());
   const auto checked = resolve_sampling({}, conventions.sampling, tokenizer.vocabulary_size());
   if (!checked) return in_context(files.path + ": sampling defaults", checked.error());

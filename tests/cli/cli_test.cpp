@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -182,6 +183,24 @@ TEST_F(CliTest, WrongModels) {
       {"preprocessor_config.json", "image_mean", "0.48"});
   expect_refused({"run", "-m", changed_model("tokenizer.json", "{\"model\": 3}"), "x"},
                  {"tokenizer"});
+  std::string tokenizer = model_file("tokenizer.json");
+  for (size_t at; (at = tokenizer.find("<|im_end|>")) != std::string::npos;)
+    tokenizer.replace(at, 10, "<|im_fin|>");
+  expect_refused({"run", "-m", changed_model("tokenizer.json", tokenizer), "x"},
+                 {"tokenizer: expected the token <|im_end|>"});
+}
+
+// Some writers do not pad the header: nothing is aligned then.
+TEST_F(CliTest, TensorsNeedNotBeAligned) {
+  std::string weights = model_file("model.safetensors");
+  uint64_t header = 0;
+  std::memcpy(&header, weights.data(), sizeof header);
+  weights.insert(8 + header, " ");
+  ++header;
+  std::memcpy(weights.data(), &header, sizeof header);
+  const auto result = run_program(
+      {"run", "-m", changed_model("model.safetensors", weights), "Name the capital of Ireland."});
+  EXPECT_EQ(result.out, "The capital of Ireland is Dublin.\n") << result.err;
 }
 
 TEST_F(CliTest, DamagedWeightsAreToldAndNotAnsweredWith) {
@@ -196,7 +215,7 @@ TEST_F(CliTest, DamagedWeightsAreToldAndNotAnsweredWith) {
 }
 
 TEST_F(CliTest, WrongEndsOfText) {
-  for (const char* ends : {"\"x\"", "-1", "4294967396", "[1, 2.5]"}) {
+  for (const char* ends : {"\"x\"", "-1", "2048", "4294967396", "[1, 2.5]"}) {
     const std::string model =
         changed_model("generation_config.json", fmt::format(R"({{"eos_token_id":{}}})", ends));
     expect_refused({"run", "-m", model, "x"}, {"eos_token_id", "expected a token id"});

@@ -104,11 +104,14 @@ class RandomModel {
                                   : std::string{static_cast<char>(0xc0 | code >> 6),
                                                 static_cast<char>(0x80 | (code & 63))});
     }
-    for (int64_t i = 256; i < kVocabulary; ++i) tokens.push_back(fmt::format("w{}", i));
+    tokens.insert(tokens.end(), {"<|im_start|>", "<|im_end|>"});
+    for (int64_t i = 258; i < kVocabulary; ++i) tokens.push_back(fmt::format("w{}", i));
     m.emplace_back("tokenizer.ggml.model", std::string("gpt2"));
     m.emplace_back("tokenizer.ggml.pre", std::string("qwen35"));
     m.emplace_back("tokenizer.ggml.tokens", GgufArray{std::move(tokens)});
-    m.emplace_back("tokenizer.ggml.token_type", GgufArray{std::vector<int64_t>(kVocabulary, 1)});
+    std::vector<int64_t> types(kVocabulary, 1);
+    types[256] = types[257] = 3;  // control
+    m.emplace_back("tokenizer.ggml.token_type", GgufArray{std::move(types)});
     m.emplace_back("tokenizer.ggml.merges", GgufArray{std::vector<std::string>{}});
   }
 
