@@ -6,14 +6,13 @@
 //   its 1536 values: (C, tp, py, px)
 #include "media/patches.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/hash.h"
 
 namespace godwit::media {
 namespace {
@@ -68,32 +67,26 @@ void repeat_frame(const PatchGeometry& geometry, const Grid& grid, int t, int tp
   }
 }
 
-class Hasher {
+// A clip or picture is known by its grid and the pixels of its frames.
+class ContentHasher {
  public:
-  Hasher(const Grid& grid, const PatchGeometry& geometry) : state_(XXH3_createState()) {
-    CHECK_MSG(state_, "out of memory");
-    XXH3_128bits_reset(state_);
+  ContentHasher(const Grid& grid, const PatchGeometry& geometry) {
     const int32_t shape[] = {grid.t,
                              grid.h,
                              grid.w,
                              geometry.patch_size,
                              geometry.temporal_patch_size,
                              geometry.merge_size};
-    XXH3_128bits_update(state_, shape, sizeof shape);
+    hasher_.add(shape, sizeof shape);
   }
-  ~Hasher() { XXH3_freeState(state_); }
-  Hasher(const Hasher&) = delete;
-  Hasher& operator=(const Hasher&) = delete;
-  void add(const Picture& frame) {
-    XXH3_128bits_update(state_, frame.rgb.data(), frame.rgb.size());
-  }
+  void add(const Picture& frame) { hasher_.add(frame.rgb.data(), frame.rgb.size()); }
   ContentHash finish() const {
-    const XXH128_hash_t hash = XXH3_128bits_digest(state_);
-    return {hash.low64, hash.high64};
+    const Hash128 hash = hasher_.finish();
+    return {hash.low, hash.high};
   }
 
  private:
-  XXH3_state_t* state_;
+  Hasher hasher_;
 };
 
 int factor_of(const PatchGeometry& geometry) { return geometry.patch_size * geometry.merge_size; }
@@ -115,7 +108,7 @@ Result<PatchedMedia> patches_from_picture(const Picture& picture, PixelLimits li
   allocate(media, geometry);
   write_frame(media.resized, geometry, media.grid, 0, 0, media.pixel_values.data());
   repeat_frame(geometry, media.grid, 0, 0, media.pixel_values.data());
-  Hasher hasher(media.grid, geometry);
+  ContentHasher hasher(media.grid, geometry);
   hasher.add(media.resized);
   media.content_hash = hasher.finish();
   return media;
@@ -159,7 +152,7 @@ struct ClipPatcher::State {
   PatchedMedia media;
   Size source, resized;
   PatchGeometry geometry;
-  Hasher hasher;
+  ContentHasher hasher;
   int done = 0;
 };
 
