@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr double kFolderRate = 2;  // frames a second
+
 Result<std::vector<std::string>> names_in(const std::string& folder) {
   std::vector<std::string> names;
   const auto error = for_each_entry(folder, [&](const fs::directory_entry& entry) {
@@ -25,8 +27,6 @@ Result<std::vector<std::string>> names_in(const std::string& folder) {
 }
 
 Result<MediaFile> load_frames(const std::string& folder, double fps, const VideoLimits& limits) {
-  if (!(fps > 0))
-    return bad_input("{}: expected a positive number of frames a second, found {}", folder, fps);
   TRY(const std::vector<std::string> names, names_in(folder));
   if (names.empty()) return bad_input("{}: expected a folder of pictures, found it empty", folder);
   MediaFile file{.name = folder, .bytes = nullptr, .frames_per_second = fps};
@@ -44,7 +44,7 @@ Result<MediaFile> load_frames(const std::string& folder, double fps, const Video
 Result<PatchedMedia> patches_from_frames(const MediaFile& file, PixelLimits limits,
                                          const VideoSampling& sampling,
                                          const PatchGeometry& geometry) {
-  const double fps = file.frames_per_second;
+  const double fps = file.frames_per_second > 0 ? file.frames_per_second : kFolderRate;
   const std::vector<int> indices =
       sample_frames(static_cast<int>(file.frames.size()), fps, sampling);
   std::optional<ClipPatcher> patcher;
@@ -76,11 +76,16 @@ Result<MediaFile> load_picture_file(const std::string& path, const PictureLimits
   return MediaFile{.name = path, .bytes = std::make_shared<const std::string>(std::move(bytes))};
 }
 
-Result<MediaFile> load_video_path(const std::string& path, double fps, const VideoLimits& limits) {
+Result<MediaFile> load_video_path(const std::string& path, std::optional<double> fps,
+                                  const VideoLimits& limits) {
+  if (fps && !(*fps > 0))
+    return bad_input("{}: expected a positive number of frames a second, found {}", path, *fps);
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return load_frames(path, fps, limits);
+  if (fs::is_directory(path, ignored)) return load_frames(path, fps.value_or(0), limits);
   TRY(std::string bytes, read_file(path, limits.max_bytes));
-  return MediaFile{.name = path, .bytes = std::make_shared<const std::string>(std::move(bytes))};
+  return MediaFile{.name = path,
+                   .bytes = std::make_shared<const std::string>(std::move(bytes)),
+                   .frames_per_second = fps.value_or(0)};
 }
 
 Result<PatchedMedia> patches_from_picture_file(const MediaFile& file, PixelLimits limits,
@@ -96,8 +101,11 @@ Result<PatchedMedia> patches_from_video_file(const MediaFile& file, PixelLimits 
                                              const VideoSampling& sampling,
                                              const VideoLimits& video_limits,
                                              const PatchGeometry& geometry) {
-  if (file.bytes)
-    return patches_from_video(*file.bytes, file.name, limits, sampling, video_limits, geometry);
+  if (file.bytes) {
+    VideoSampling wanted = sampling;
+    if (file.frames_per_second > 0) wanted.frames_per_second = file.frames_per_second;
+    return patches_from_video(*file.bytes, file.name, limits, wanted, video_limits, geometry);
+  }
   if (file.frames.empty())
     return bad_input("{}: expected a clip with frames, found none", file.name);
   return patches_from_frames(file, limits, sampling, geometry);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,17 @@ struct MediaFile {
   std::string name;
   std::shared_ptr<const std::string> bytes;
   std::vector<std::shared_ptr<const std::string>> frames;
-  double frames_per_second = 2;          // of `frames`
+  // The rate that `frames` lie at (2 unless said), or that a video is sampled with (the model's
+  // unless said); 0: not said.
+  double frames_per_second = 0;
   std::vector<std::string> frame_names;  // for messages; none: they are numbered
 };
 
 Result<MediaFile> load_picture_file(const std::string& path, const PictureLimits& limits = {});
 
-// A video file, or a folder of frames in the order of their names (as bytes), `fps` a second;
-// hidden files are left out.
-Result<MediaFile> load_video_path(const std::string& path, double fps = 2,
+// A video file, of which `fps` frames a second will be taken, or a folder of frames in the order of
+// their names (as bytes), `fps` a second; hidden files are left out.
+Result<MediaFile> load_video_path(const std::string& path, std::optional<double> fps = {},
                                   const VideoLimits& limits = {});
 
 // Decoded, sampled and patched: what the vision tower takes. Of a folder's frames only the sampled

@@ -23,6 +23,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "media/child_process.h"
 
 namespace godwit::media {
@@ -64,12 +65,16 @@ class MemoryFile {
 struct VideoFacts {
   Size size{0, 0};  // upright
   int frames = 0;
-  double fps = 0;  // 0: unknown
+  double fps = 0;                  // 0: unknown
+  double end = 0, stated_end = 0;  // seconds: of the last packet; of the container, 0: not stated
+  std::string complaint;           // ffprobe's, about what it read all the same
 };
 
-// What ffprobe prints in its compact form, a line a packet and one for the stream:
+// What ffprobe prints in its compact form, a line a packet, one for the stream and one for the
+// file:
 //   packet|pts=512|dts=0|duration=512|flags=K_
-//   stream|width=128|height=96|avg_frame_rate=25/1|time_base=1/12800|nb_read_frames=30|side_data|rotation=-90
+//   stream|width=128|height=96|avg_frame_rate=25/1|time_base=1/12800|duration=N/A|nb_read_frames=30|side_data|rotation=-90
+//   format|duration=1.200000
 class ProbeReader {
  public:
   Status add(std::string_view piece) {
@@ -97,6 +102,8 @@ class ProbeReader {
         end_ > begin_ ? (static_cast<double>(end_) - begin_) * stream_.time_base : 0;
     facts.fps = seconds > 0 ? packets_ / seconds : stream_.average_rate;
     if (!std::isfinite(facts.fps) || facts.fps < 0) facts.fps = 0;
+    if (seconds > 0) facts.end = static_cast<double>(end_) * stream_.time_base;
+    facts.stated_end = stream_.duration > 0 ? stream_.duration : file_duration_;
     return facts;
   }
 
@@ -131,12 +138,18 @@ class ProbeReader {
 
   Status take_line(std::string_view line) {
     if (line.substr(0, 7) == "packet|") return take_packet(line);
+    if (line.substr(0, 7) == "format|") {
+      each_field(line, [&](std::string_view key, std::string_view value) {
+        if (key == "duration") file_duration_ = number<double>(value).value_or(0);
+      });
+    }
     if (line.substr(0, 7) != "stream|") return {};
     each_field(line, [&](std::string_view key, std::string_view value) {
       if (key == "width") stream_.width = number<int>(value).value_or(0);
       if (key == "height") stream_.height = number<int>(value).value_or(0);
       if (key == "time_base") stream_.time_base = ratio(value);
       if (key == "avg_frame_rate") stream_.average_rate = ratio(value);
+      if (key == "duration") stream_.duration = number<double>(value).value_or(0);
       if (key == "rotation") stream_.rotation = number<double>(value).value_or(0);
       if (key == "nb_read_frames") counted_ = number<int>(value).value_or(0);
     });
@@ -167,8 +180,9 @@ class ProbeReader {
   std::string rest_;
   struct {
     int width = 0, height = 0;
-    double time_base = 0, average_rate = 0, rotation = 0;
+    double time_base = 0, average_rate = 0, duration = 0, rotation = 0;
   } stream_;
+  double file_duration_ = 0;
   int packets_ = 0, counted_ = 0;
   int64_t begin_ = std::numeric_limits<int64_t>::max(), end_ = std::numeric_limits<int64_t>::min();
 };
@@ -205,16 +219,20 @@ struct Job {
   }
 };
 
-// ffprobe's complaint without the place in its memory ("[mov @ 0x55d0] moov atom not found") or the
+// A complaint without the place in the child's memory ("[mov @ 0x55d0] moov atom not found") or the
 // name that the file has there ("/dev/fd/3: Invalid data found …").
-std::string what_was_found(std::string_view complaint) {
+std::string_view plain(std::string_view complaint) {
   constexpr std::string_view kName = "/dev/fd/3: ";
   if (complaint.starts_with(kName)) complaint.remove_prefix(kName.size());
-  if (complaint.find("not on whitelist") != std::string_view::npos) return "another kind of file";
   if (const size_t end = complaint.find("] "); complaint.starts_with('[') && end != complaint.npos)
     complaint.remove_prefix(end + 2);
+  return complaint;
+}
+
+std::string what_was_found(std::string_view complaint) {
+  if (complaint.find("not on whitelist") != std::string_view::npos) return "another kind of file";
   return complaint.empty() ? "that ffprobe ends without a word"
-                           : fmt::format("what ffprobe calls: {}", complaint);
+                           : fmt::format("what ffprobe calls: {}", plain(complaint));
 }
 
 // How the number of frames is found: from the packets, or by decoding all (slow, but what the
@@ -225,8 +243,8 @@ Result<VideoFacts> probe(const Job& job, Counting counting) {
   const VideoLimits& limits = job.limits;
   ProbeReader reader;
   const std::string entries = fmt::format(
-      "stream=width,height,avg_frame_rate,time_base{}:stream_side_data=rotation:packet=pts,dts,"
-      "duration,flags",
+      "format=duration:stream=width,height,avg_frame_rate,time_base,duration{}:stream_side_data="
+      "rotation:packet=pts,dts,duration,flags",
       counting == Counting::kFrames ? ",nb_read_frames" : "");
   std::vector<std::string> command = command_of(
       "ffprobe", limits, {"-select_streams", "V:0", "-show_entries", entries, "-of", "compact"});
@@ -239,7 +257,8 @@ Result<VideoFacts> probe(const Job& job, Counting counting) {
     return bad_input("expected a video (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or GIF), found {}",
                      what_was_found(result.first_error));
   }
-  TRY(const VideoFacts facts, reader.finish());
+  TRY(VideoFacts facts, reader.finish());
+  facts.complaint = plain(result.first_error);
   if (facts.size.height > limits.max_pixels_per_frame / facts.size.width) {
     return bad_input("expected at most {} pixels a frame, found {} x {}",
                      limits.max_pixels_per_frame, facts.size.width, facts.size.height);
@@ -259,10 +278,14 @@ std::string select_expression(const std::vector<int>& indices, size_t begin, siz
 
 using FrameSink = FunctionRef<void(Picture)>;
 
-// Decodes the sampled frames and gives them to the sink in order; returns how many came, at most
-// indices.size().
-Result<int> decode_frames(const Job& job, const VideoFacts& facts, const std::vector<int>& indices,
-                          FrameSink sink) {
+struct Decoded {
+  int frames = 0;         // that came, at most as many as were wanted
+  std::string complaint;  // ffmpeg's, about what it decoded all the same
+};
+
+// Decodes the sampled frames and gives them to the sink in order.
+Result<Decoded> decode_frames(const Job& job, const VideoFacts& facts,
+                              const std::vector<int>& indices, FrameSink sink) {
   // Scaling to its own size does nothing but keep the size if it changes on the way.
   const std::string filters = fmt::format("select='{}',scale={}:{}:flags=bilinear,format=rgb24",
                                           select_expression(indices, 0, indices.size()),
@@ -289,7 +312,18 @@ Result<int> decode_frames(const Job& job, const VideoFacts& facts, const std::ve
   };
   TRY(const ChildResult result, run_child(command, job.child_options(), on_output));
   if (result.exit_code != 0) return bad_input("ffmpeg: {}", result.first_error);
-  return done;
+  return Decoded{done, std::string(plain(result.first_error))};
+}
+
+// A clip that has frames is looked at even if it is cut short or damaged, but not without a word.
+void warn_of_damage(std::string_view name, const VideoFacts& facts, const std::string& complaint) {
+  constexpr double kMissing = 0.1;  // of the whole: sound may go on for a moment without pictures
+  if (facts.end > 0 && facts.end < (1 - kMissing) * facts.stated_end) {
+    log_warn("{}: expected {:.1f} seconds of pictures, found {:.1f}: is the file cut short?", name,
+             facts.stated_end, facts.end);
+  } else if (!complaint.empty()) {
+    log_warn("{}: the video is damaged: {}", name, complaint);
+  }
 }
 
 // Where frames go once their number and size are known.
@@ -300,7 +334,7 @@ class FrameReceiver {
   virtual void add(Picture frame) = 0;
 };
 
-Status receive_frames(std::string_view bytes, const VideoSampling& sampling,
+Status receive_frames(std::string_view bytes, std::string_view name, const VideoSampling& sampling,
                       const VideoLimits& limits, FrameReceiver& receiver) {
   if (bytes.size() > limits.max_bytes) {
     return bad_input("expected at most {} bytes, found {}", limits.max_bytes, bytes.size());
@@ -313,9 +347,11 @@ Status receive_frames(std::string_view bytes, const VideoSampling& sampling,
     TRY(const VideoFacts facts, probe(job, counting));
     const std::vector<int> indices = sample_frames(facts.frames, facts.fps, sampling);
     TRY_STATUS(receiver.begin(facts, indices));
-    TRY(const int done,
+    TRY(const Decoded decoded,
         decode_frames(job, facts, indices, [&](Picture frame) { receiver.add(std::move(frame)); }));
-    if (done == static_cast<int>(indices.size())) return {};
+    if (decoded.frames < static_cast<int>(indices.size())) continue;
+    warn_of_damage(name, facts, facts.complaint.empty() ? decoded.complaint : facts.complaint);
+    return {};
   }
   return bad_input("the video is damaged: some of its frames cannot be decoded");
 }
@@ -363,7 +399,7 @@ class PatchReceiver : public FrameReceiver {
 Result<Clip> decode_video(std::string_view bytes, std::string_view name,
                           const VideoSampling& sampling, const VideoLimits& limits) {
   ClipReceiver receiver(limits.max_total_pixels);
-  if (auto status = receive_frames(bytes, sampling, limits, receiver); !status) {
+  if (auto status = receive_frames(bytes, name, sampling, limits, receiver); !status) {
     return in_context(name, std::move(status.error()));
   }
   return std::move(receiver.clip);
@@ -373,7 +409,7 @@ Result<PatchedMedia> patches_from_video(std::string_view bytes, std::string_view
                                         PixelLimits pixel_limits, const VideoSampling& sampling,
                                         const VideoLimits& limits, const PatchGeometry& geometry) {
   PatchReceiver receiver(pixel_limits, geometry);
-  if (auto status = receive_frames(bytes, sampling, limits, receiver); !status) {
+  if (auto status = receive_frames(bytes, name, sampling, limits, receiver); !status) {
     return in_context(name, std::move(status.error()));
   }
   return receiver.finish();

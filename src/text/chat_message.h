@@ -19,7 +19,7 @@ struct MediaBytes {
   std::shared_ptr<const std::string> bytes;  // encoded picture or video file
   // A clip as picture files, in order; `bytes` is then null.
   std::vector<std::shared_ptr<const std::string>> frames;
-  double frames_per_second = 2;          // of `frames`
+  double frames_per_second = 0;          // of `frames`, or to be taken of a video; 0: not said
   std::vector<std::string> frame_names;  // for messages; none: they are numbered
 };
 

@@ -71,6 +71,16 @@ TEST_F(FrameFolder, FaultsAreNamed) {
               HasSubstr(folder_.string() + "/1: expected a JPEG"));
 }
 
+TEST(Load, AVideoIsSampledAtTheRateThatWasSaid) {
+  const std::string clip = golden_path("video/h264.mp4");  // 30 frames, 25 a second
+  const auto frames_at = [&](std::optional<double> fps) {
+    return patches_from_video_file(*load_video_path(clip, fps), kLimits)->frame_indices.size();
+  };
+  EXPECT_EQ(frames_at({}), 4u);
+  EXPECT_EQ(frames_at(5), 6u);
+  EXPECT_EQ(frames_at(100), 30u);
+}
+
 TEST(Load, FilesAndTheirFaults) {
   const auto picture = load_picture_file(golden_path("files/rgb.png"));
   ASSERT_TRUE(picture);

@@ -82,6 +82,26 @@ TEST(Video, PacketsWithoutAFrameDoNotCount) {
   EXPECT_EQ(clip->frames.size(), 8u);
 }
 
+// A clip that is looked at all the same, with a word.
+TEST(Video, DamageIsTold) {
+  const auto said = [](const std::string& bytes) {
+    testing::internal::CaptureStderr();
+    const auto clip = decode_video(bytes, "clip");
+    const std::string line = testing::internal::GetCapturedStderr();
+    return clip ? line : clip.error().message;
+  };
+  for (const char* name : {"video/h264.mp4", "video/vp9.webm", "video/anim.gif"})
+    EXPECT_EQ(said(golden_bytes(name)), "") << name;
+  EXPECT_EQ(said(data("rotated.mp4")), "");
+  const std::string webm = golden_bytes("video/vp9.webm");
+  EXPECT_THAT(said(webm.substr(0, webm.size() * 6 / 10)),
+              testing::ContainsRegex("clip: expected 1.0 seconds of pictures, found 0\\.[0-9]: is "
+                                     "the file cut short"));
+  std::string avi = data("mjpeg.avi");
+  avi.replace(avi.rfind("\xff\xd8") + 200, 100, std::string(100, '\xff'));
+  EXPECT_THAT(said(avi), HasSubstr("clip: the video is damaged: "));
+}
+
 TEST(Video, CutFilesGiveAClipOrAnError) {
   for (const std::string name : {"video/h264.mp4", "video/vp9.webm", "video/anim.gif"}) {
     const std::string bytes = golden_bytes(name);
