@@ -17,14 +17,6 @@ using tensor::DType;
 using tensor::Shape;
 using tensor::TensorView;
 
-Shape without_ones(const Shape& shape) {
-  std::vector<int64_t> dims;
-  for (int i = 0; i < shape.rank(); ++i) {
-    if (shape[i] != 1) dims.push_back(shape[i]);
-  }
-  return Shape(std::span<const int64_t>(dims));
-}
-
 // "a, b, c and 12 more"
 template <class List>
 std::string some_of(const List& items) {
@@ -74,6 +66,14 @@ std::vector<std::byte> join_frames(const TensorView& first, const TensorView& se
 }
 
 }  // namespace
+
+Shape without_ones(const Shape& shape) {
+  std::vector<int64_t> dims;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] != 1) dims.push_back(shape[i]);
+  }
+  return Shape(std::span<const int64_t>(dims));
+}
 
 Result<Binder> Binder::open(const checkpoint::ModelFiles& files, const ModelConfig& config) {
   Binder binder;

@@ -31,6 +31,9 @@ enum class VectorForm {
   kLogDecay,     // A_log becomes −exp(A_log)
 };
 
+// Its dimensions but those of 1.
+tensor::Shape without_ones(const tensor::Shape& shape);
+
 class Binder {
  public:
   static Result<Binder> open(const checkpoint::ModelFiles& files, const ModelConfig& config);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "model/binder.h"
 #include "model/plain_memory.h"
 #include "model/workspace.h"
 
@@ -63,10 +64,22 @@ Result<std::vector<int64_t>> read_integers(const checkpoint::TensorSource& input
   return values;
 }
 
+// Dimensions of 1 are not compared: one prompt may come as a batch of one.
+Status check_shape(const checkpoint::TensorSource& input, std::string_view name,
+                   const tensor::Shape& expected) {
+  const tensor::Shape found = input.find(name)->shape;
+  if (without_ones(found) == without_ones(expected)) return {};
+  return bad_input("{}: {}: expected {}, found {}", input.description(), name, expected.to_string(),
+                   found.to_string());
+}
+
 Result<Media> read_media(const checkpoint::TensorSource& input, const std::string& pixels_name,
                          const std::string& grid_name, const VisionConfig& config, int32_t pad) {
   Media media{.pad = pad};
   const std::optional<TensorView> pixels = input.find(pixels_name);
+  if (!pixels && input.find(grid_name))
+    return bad_input("{}: {}: expected {} with it, found none", input.description(), grid_name,
+                     pixels_name);
   if (!pixels) return media;
   if (pixels->dtype != DType::kF32 || pixels->shape.rank() != 2 ||
       pixels->columns() != config.patch_values()) {
@@ -75,6 +88,7 @@ Result<Media> read_media(const checkpoint::TensorSource& input, const std::strin
                      pixels->shape.to_string());
   }
   TRY(const std::vector<int64_t> sizes, read_integers(input, grid_name));
+  TRY_STATUS(check_shape(input, grid_name, {static_cast<int64_t>(sizes.size() / 3), 3}));
   int64_t patches = 0;
   for (size_t i = 0; i + 3 <= sizes.size(); i += 3) {
     const int64_t t = sizes[i], h = sizes[i + 1], w = sizes[i + 2], merge = config.merge_size,
@@ -87,7 +101,7 @@ Result<Media> read_media(const checkpoint::TensorSource& input, const std::strin
     media.grids.push_back({int32_t(t), int32_t(h), int32_t(w)});
     patches += t * h * w;
   }
-  if (sizes.size() % 3 || patches != pixels->rows()) {
+  if (patches != pixels->rows()) {
     return bad_input("{}: {}: expected grids of {} patches in all, found {}", input.description(),
                      grid_name, pixels->rows(), patches);
   }
@@ -128,10 +142,7 @@ Status read_positions(const checkpoint::TensorSource& input, const ModelConfig& 
     return {};
   }
   TRY(const std::vector<int64_t> values, read_integers(input, "position_ids"));
-  if (static_cast<int64_t>(values.size()) != 3 * n) {
-    return bad_input("{}: position_ids: expected [3, {}], found {} values", input.description(), n,
-                     values.size());
-  }
+  TRY_STATUS(check_shape(input, "position_ids", {3, n}));
   for (int64_t value : values) {
     if (value < 0 || value > 1 << 30)
       return bad_input("{}: position_ids: {} is out of range", input.description(), value);
@@ -186,19 +197,27 @@ Result<Prompt> read_prompt(const checkpoint::TensorSource& input, const ModelCon
     }
     prompt.ids.push_back(static_cast<int32_t>(id));
   }
-  const int64_t n = prompt.tokens();
-  if (n == 0 || n + generate > config.text.max_context) {
-    return bad_input("{}: input_ids: expected 1 … {} tokens with those to generate, found {}",
-                     input.description(), config.text.max_context, n + generate);
-  }
+  const int64_t n = prompt.tokens(), most = config.text.max_context;
+  TRY_STATUS(check_shape(input, "input_ids", {n}));
+  if (n == 0 || n > most)
+    return bad_input("{}: input_ids: expected 1 … {} tokens, found {}", input.description(), most,
+                     n);
+  if (generate > most - n)
+    return bad_input("generate: expected at most {} after the {} of {}, found {}", most - n, n,
+                     input.description(), generate);
   prompt.segments = {n};
   if (input.find("segments")) {
     TRY(prompt.segments, read_integers(input, "segments"));
     int64_t sum = 0;
     for (int64_t count : prompt.segments)
       sum = count < 1 || count > n || sum > n ? n + 1 : sum + count;
+    TRY_STATUS(check_shape(input, "segments", {static_cast<int64_t>(prompt.segments.size())}));
     if (sum != n)
       return bad_input("{}: segments: expected counts with the sum {}", input.description(), n);
+  }
+  for (const char* name : {"pixel_values", "pixel_values_videos"}) {
+    if (!config.vision && input.find(name))
+      return bad_input("{}: {}: the model has no vision tower", input.description(), name);
   }
   if (config.vision) {
     const VisionConfig& vision = *config.vision;

@@ -314,7 +314,7 @@ TEST_F(CliTest, AFullDiskIsNoSuccess) {
   }
 }
 
-TEST_F(CliTest, DebugTensorsRefusesACutPicture) {
+TEST_F(CliTest, DebugTensorsRefusesWhatDoesNotFit) {
   // Pads of two pictures of 4 rows each in calls of 2 and 6.
   const std::vector<int64_t> ids = {5, 308, 308, 6, 7, 308, 308, 308, 308, 308, 308, 8},
                              segments = {4, 8}, grids = {1, 4, 4, 1, 4, 4};
@@ -329,9 +329,23 @@ TEST_F(CliTest, DebugTensorsRefusesACutPicture) {
                                 named("segments", tensor::DType::kI64, {2}, segments),
                                 named("image_grid_thw", tensor::DType::kI64, {2, 3}, grids),
                                 named("pixel_values", tensor::DType::kF32, {32, 1536}, pixels)}));
-  expect_refused({"debug", "tensors", "-m", kSource + "/tests/goldens/models/qwen35-tiny/model",
-                  "--input", path("cut.safetensors"), "--output", path("dump")},
-                 {"segments", "cut"});
+  const auto refuses = [&](const std::string& input, const std::vector<std::string>& words,
+                           const char* generate = "0") {
+    expect_refused({"debug", "tensors", "-m", kSource + "/tests/goldens/models/qwen35-tiny/model",
+                    "--input", path(input), "--output", path("dump"), "--generate", generate},
+                   words);
+  };
+  refuses("cut.safetensors", {"segments", "cut"});
+  ASSERT_TRUE(checkpoint::write_safetensors(
+      path("two.safetensors"), {named("input_ids", tensor::DType::kI64, {2, 6}, ids)}));
+  refuses("two.safetensors", {"input_ids: expected [12], found [2, 6]"});
+  ASSERT_TRUE(checkpoint::write_safetensors(
+      path("blind.safetensors"), {named("input_ids", tensor::DType::kI64, {1, 12}, ids),
+                                  named("image_grid_thw", tensor::DType::kI64, {2, 3}, grids)}));
+  refuses("blind.safetensors", {"image_grid_thw: expected pixel_values with it, found none"});
+  ASSERT_TRUE(checkpoint::write_safetensors(
+      path("text.safetensors"), {named("input_ids", tensor::DType::kI64, {1, 2}, segments)}));
+  refuses("text.safetensors", {"generate: expected at most", "found 1000000"}, "1000000");
 }
 
 TEST_F(CliTest, DebugMediaAndTensorsWriteFiles) {
