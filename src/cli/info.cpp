@@ -1,9 +1,11 @@
 // godwit info: the processor, the kernels in use, the model, and what memory a context length
-// takes. Loads nothing.
+// takes. Loads no weights, but refuses what an engine would.
 #include "base/cpu.h"
 #include "checkpoint/json.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "engine/conventions.h"
+#include "model/model.h"
 #include "server/api.h"
 
 namespace godwit::cli {
@@ -19,7 +21,13 @@ std::string isa_list() {
   return list;
 }
 
-void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
+// The plan of `run`, which keeps nothing for a next question; and what was noted of the files.
+struct Details {
+  size_t one_answer = 0;
+  std::string note;
+};
+
+void print_json(const engine::ModelInfo& info, const CpuTopology& cpu, const Details& details) {
   const Json json = Json::object(
       {{"cpu", Json::object({{"model", Json::string(cpu.model)},
                              {"logical", Json::integer(cpu.logical_cpus)},
@@ -44,8 +52,10 @@ void print_json(const engine::ModelInfo& info, const CpuTopology& cpu) {
                                {"vision", Json::boolean(info.vision)},
                                {"drafting", Json::boolean(info.drafting)},
                                {"weights", Json::string(info.weight_types)},
-                               {"template", Json::string(info.template_name)}})},
-       {"memory", server::memory_json(info.memory)}});
+                               {"template", Json::string(info.template_name)},
+                               {"note", Json::string(details.note)}})},
+       {"memory", server::memory_json(info.memory)},
+       {"one_answer_bytes", Json::integer(static_cast<int64_t>(details.one_answer))}});
   print_out("{}\n", json.dump());
 }
 
@@ -53,7 +63,7 @@ std::string million(int64_t n) {
   return n >= 1'000'000'000 ? fmt::format("{:.2f} G", n / 1e9) : fmt::format("{:.1f} M", n / 1e6);
 }
 
-void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
+void print_text(const engine::ModelInfo& info, const CpuTopology& cpu, const Details& details) {
   print_out("processor   {}\n", cpu.model.empty() ? "unknown" : cpu.model);
   print_out("            {} cores ({} of the fastest kind), {} logical\n", cpu.physical_cores,
             cpu.performance_cores, cpu.logical_cpus);
@@ -69,6 +79,7 @@ void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
             info.experts ? fmt::format(", {} experts", info.experts) : "", info.weight_types);
   print_out("            template {}{}\n", info.template_name,
             info.template_note.empty() ? "" : fmt::format(" ({})", info.template_note));
+  if (!details.note.empty()) print_out("            {}\n", details.note);
   const auto& m = info.memory;
   const auto row = [](const char* what, size_t bytes) {
     print_out("            {:<22}{:>10.1f} MB\n", what, bytes / 1e6);
@@ -82,8 +93,26 @@ void print_text(const engine::ModelInfo& info, const CpuTopology& cpu) {
   row("tokenizer", m.tokenizer);
   row("program", m.other);
   row("together", m.total());
+  row("of run, one answer", details.one_answer);
   if (m.on_disk > 0) row("experts left on disk", m.on_disk);
   if (m.limit > m.total()) row("caches may make it", m.limit);
+}
+
+// What an engine would refuse only once it reads them: the tokenizer, and the files beside it.
+Status check_text(const checkpoint::ModelFiles& files) {
+  TRY(const auto config, model::read_config(files));
+  TRY(const auto tokenizer, engine::open_tokenizer(files));
+  TRY_STATUS(engine::read_conventions(files, config, *tokenizer));
+  return {};
+}
+
+Result<Details> find_details(engine::EngineOptions options) {
+  TRY(const auto files, checkpoint::open_model_files(options.model, options.mmproj));
+  TRY_STATUS(check_text(files));
+  TRY(const auto weights, model::Model::plan(files));
+  options.prefix_cache = false;
+  TRY(const auto plan, engine::Engine::plan(options));
+  return Details{plan.memory.total(), weights.note};
 }
 
 Result<int> info(const InfoOptions& options) {
@@ -91,9 +120,11 @@ Result<int> info(const InfoOptions& options) {
   if (model.empty()) {
     TRY(model, demonstration_model());
   }
-  TRY(const auto plan, engine::Engine::plan(engine_options(options.model, model)));
+  const auto settings = engine_options(options.model, model);
+  TRY(const auto plan, engine::Engine::plan(settings));
+  TRY(const auto details, find_details(settings));
   const CpuTopology cpu = cpu_topology();
-  options.json ? print_json(plan, cpu) : print_text(plan, cpu);
+  options.json ? print_json(plan, cpu, details) : print_text(plan, cpu, details);
   return kDone;
 }
 

@@ -247,6 +247,9 @@ Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const checkpoint::ModelF
 Result<Conventions> read_conventions(const checkpoint::ModelFiles& files,
                                      const model::ModelConfig& config,
                                      const text::Tokenizer& tokenizer) {
+  if (tokenizer.vocabulary_size() > config.text.vocab_size)
+    return bad_input("{}: expected a tokenizer of at most {} ids, found {}", files.path,
+                     config.text.vocab_size, tokenizer.vocabulary_size());
   Conventions conventions;
   conventions.chat_template = chat_template_of(files);
   if (files.gguf) read_gguf_sampling(*files.gguf, conventions.sampling);

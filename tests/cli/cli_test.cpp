@@ -132,6 +132,38 @@ TEST_F(CliTest, InfoIsJson) {
   EXPECT_EQ(json->find("model")->find("parameters")->as_int64(), 7'304'920);
 }
 
+// What it says of `run` is what `run` says; and what an engine would refuse, it refuses.
+TEST_F(CliTest, InfoAgreesWithRun) {
+  const auto info = run_program({"info", "--json"});
+  const auto json = checkpoint::parse_json(info.out);
+  ASSERT_TRUE(json) << info.err;
+  const auto bytes = json->find("one_answer_bytes")->as_double();
+  EXPECT_LT(bytes, json->find("memory")->find("total")->as_double());
+  EXPECT_THAT(run_program({"run", "-v", "Hello"}).err,
+              HasSubstr(fmt::format("nano: {:.1f} MB of memory", bytes / 1e6)));
+
+  std::string tokenizer = model_file("tokenizer.json");
+  const std::string last = "\"id\": 2047";
+  ASSERT_NE(tokenizer.find(last), std::string::npos);
+  tokenizer.replace(tokenizer.find(last), last.size(), "\"id\": 2048");
+  const std::string model = changed_model("tokenizer.json", tokenizer);
+  for (const auto& call :
+       {std::vector<std::string>{"info", "-m", model}, {"run", "-m", model, "x"}})
+    expect_refused(call, {"expected a tokenizer of at most 2048 ids, found 2049"});
+}
+
+// A checkpoint whose configuration has a vision tower that its weights lack.
+TEST_F(CliTest, AnAbsentVisionTowerIsTold) {
+  std::string weights = model_file("model.safetensors");
+  for (size_t at; (at = weights.find("model.visual.")) != std::string::npos;)
+    weights.replace(at, 13, "other.visual_");
+  const std::string model = changed_model("model.safetensors", weights);
+  EXPECT_THAT(run_program({"info", "-m", model}).out,
+              HasSubstr("the vision tower that the configuration names is absent"));
+  expect_refused({"run", "-m", model, "--image", kSource + "/examples/sign.png", "x"},
+                 {"sign.png: expected a model that sees, found one without a vision tower"});
+}
+
 TEST_F(CliTest, WrongCalls) {
   expect_refused({}, {"subcommand"});
   expect_refused({"fly"}, {"command", "'fly'"});
