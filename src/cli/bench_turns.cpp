@@ -373,6 +373,7 @@ Result<Round> run_round(const BenchOptions& options, const engine::EngineOptions
     TRY_STATUS(run("tools and their results", Client::kTools, options.turns, 3));
     if (info.vision) TRY_STATUS(run("one picture, five questions", Client::kPicture, 5, 4));
   }
+  if (options.turns == 1) return round;  // nothing comes before a restart
   TRY(Table table,
       restart(settings, bare, Conversation(Client::kKeepsReasoning, lengths.shorter_document, 5),
               options.turns, round.restored));
@@ -469,7 +470,22 @@ void print_json(const Round& round, int rounds) {
 
 }  // namespace
 
-Result<int> bench_turns(const BenchOptions& options, const std::string& path) {
+// Tokens of a conversation where none are said: what the model's context holds is told if it is
+// fewer than usual.
+int64_t usual_conversation(int64_t most_context) {
+  constexpr int64_t kUsual = 12288;
+  const int64_t most = most_context * 4 / 5;
+  if (most >= kUsual) return kUsual;
+  print_err("godwit: conversations of {} tokens, not {}: the model's context is {}\n", most, kUsual,
+            most_context);
+  return most;
+}
+
+Result<int> bench_turns(const BenchOptions& given, const std::string& path) {
+  BenchOptions options = given;
+  TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
+  TRY(const auto config, model::read_config(files));
+  if (options.conversation == 0) options.conversation = usual_conversation(config.text.max_context);
   int tail = options.turns * (kAnswerTokens + kThoughtTokens + 32);
   for (int i = 0; i < options.turns; ++i) tail += kTurnTokens[i % std::size(kTurnTokens)];
   const int64_t document = options.conversation - tail,
@@ -479,7 +495,6 @@ Result<int> bench_turns(const BenchOptions& options, const std::string& path) {
                      (tail + 64) * 3 / 2 + 1, options.turns, options.conversation);
   const engine::EngineOptions settings = engine_options(options.model, path);
   const int64_t context = options.conversation * 5 / 4;
-  TRY(const auto files, checkpoint::open_model_files(path, options.model.mmproj));
   TRY(const Isa isa, isa_from_environment());
   ComputePool pool(settings.threads > 0 ? settings.threads : cpu_topology().performance_cores);
   TRY(const auto model, model::Model::load(files, {&pool, &kernels::kernel_table(isa)},

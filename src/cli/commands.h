@@ -25,6 +25,7 @@ struct ModelOptions {
   bool no_prefix_cache = false;
   int draft = 0;             // tokens of a step that the drafting head may propose
   int packed_cache_gb = 64;  // of packed weights for later starts; 0: none are kept
+  int cache_disk_gb = 8;     // of what is kept of conversations
   bool verbose = false;
 };
 
@@ -44,7 +45,7 @@ struct RunOptions {
   AnswerOptions answer;
   std::optional<std::string> prompt;  // "-" or absent: standard input
   std::vector<std::string> images, videos;
-  double fps = 2;
+  std::optional<double> fps;
   bool raw = false;  // the prompt is the whole prompt: no template
 };
 int run_command(const RunOptions& options);
@@ -69,11 +70,11 @@ struct BenchOptions {
   int64_t tokens = 64;     // decoded
   int64_t image_size = 0;  // pixels a side; 0: no picture
   int repeats = 3;
-  std::string trace;             // file
-  int turns = 0;                 // > 0: conversations of so many turns instead
-  int64_t conversation = 12288;  // tokens of such a one
-  int drafts = 0;                // > 0: decoding with up to so many drafts instead
-  bool undo = false;             // costs of verifying and taking back drafts instead
+  std::string trace;         // file
+  int turns = 0;             // > 0: conversations of so many turns instead
+  int64_t conversation = 0;  // tokens of such a one; 0: 12,288, or what the context holds
+  int drafts = 0;            // > 0: decoding with up to so many drafts instead
+  bool undo = false;         // costs of verifying and taking back drafts instead
   bool json = false;
 };
 int bench_command(const BenchOptions& options);
@@ -133,7 +134,7 @@ int debug_parse_command(const DebugTextOptions& options);
 struct DebugMediaOptions {
   std::string file, output, model;
   std::optional<int64_t> min_pixels, max_pixels;
-  double fps = 2;
+  std::optional<double> fps;
 };
 int debug_image_command(const DebugMediaOptions& options);
 int debug_video_command(const DebugMediaOptions& options);

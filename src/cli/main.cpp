@@ -42,11 +42,13 @@ const CLI::Validator kSeed(
     "");
 
 // A variable of the shell that is not set must not choose the demonstration model.
-const CLI::Validator kNamed(
-    [](const std::string& text) {
-      return text.empty() ? std::string("expected a name, found none") : std::string();
-    },
-    "");
+CLI::Validator not_empty(const char* what) {
+  return {[what](const std::string& text) {
+            return text.empty() ? fmt::format("expected {}, found none", what) : std::string();
+          },
+          ""};
+}
+const CLI::Validator kNamed = not_empty("a name"), kSomeText = not_empty("a text");
 
 // Where answers are generated.
 void add_draft_flag(CLI::App& app, ModelOptions& o) {
@@ -84,6 +86,19 @@ void add_model_flags(CLI::App& app, ModelOptions& o) {
   app.add_flag("-v,--verbose", o.verbose, "memory plan and speed on standard error");
 }
 
+// Where conversations may be kept on disk; with `folder`, if there is one, the flags say where.
+void add_disk_flags(CLI::App& app, ModelOptions& o, bool& none, CLI::Option* folder = nullptr) {
+  auto* size =
+      app.add_option("--cache-disk", o.cache_disk_gb,
+                     "GB of conversations and pictures kept on disk: beyond, the oldest go")
+          ->check(CLI::Range(1, 1 << 20))
+          ->capture_default_str()
+          ->excludes(app.get_option("--no-prefix-cache"));
+  auto* off = app.add_flag("--no-disk-cache", none, "keep nothing of conversations on disk");
+  off->excludes(size);
+  if (folder) off->excludes(folder);
+}
+
 // Where more than one turn is answered.
 void add_history_flags(CLI::App& app, ModelOptions& o) {
   app.add_option(
@@ -107,7 +122,8 @@ void add_answer_flags(CLI::App& app, AnswerOptions& o) {
       ->check(kNotNegative);
   app.add_option("--max-tokens", o.max_tokens, "length of the answer at most")->check(kNotNegative);
   app.add_option("--stop", o.stop, "end the answer before this text (may be repeated)")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->check(kSomeText);
   app.add_option("--temperature,--temp", s.temperature, "0: always the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
   app.add_option("--top-k", s.top_k, "choose among this many likeliest tokens; 0: all")
@@ -131,6 +147,15 @@ void add_answer_flags(CLI::App& app, AnswerOptions& o) {
                  "TOKEN-ID=NUMBER, added to that token's logit (may be repeated)")
       ->allow_extra_args(false);
   app.add_option("--seed", s.seed, "the same seed gives the same answer")->check(kSeed);
+}
+
+constexpr const char* kFpsHelp =
+    "frames a second: taken of a video file (the model's own number unless said, mostly 2), or the "
+    "rate of a folder's frames (2 unless said)";
+
+// Flags that `option` leaves nothing to do for.
+void exclude(CLI::App& app, CLI::Option* option, std::initializer_list<const char*> others) {
+  for (const char* other : others) option->excludes(app.get_option(other));
 }
 
 class Program {
@@ -199,22 +224,25 @@ class Program {
     add_model_flags(*sub, run_.model);
     add_draft_flag(*sub, run_.model);
     add_answer_flags(*sub, run_.answer);
-    sub->add_option("prompt", run_.prompt, "the question; - or absent: standard input");
+    sub->add_option("prompt", run_.prompt,
+                    "the question; -, or none where a pipe is: standard input");
     sub->add_option("--image", run_.images, "picture, before the text (may be repeated)")
         ->allow_extra_args(false)
         ->check(kNamed);
-    sub->add_option(
-           "--video", run_.videos,
-           "clip, before the text: a file, or a folder of frames in the order of their names")
-        ->allow_extra_args(false)
-        ->check(kNamed);
-    sub->add_option("--fps", run_.fps, "rate of a folder's frames")
-        ->check(CLI::Range(0.001, 1000.0))
-        ->capture_default_str();
-    sub->add_flag("--raw", run_.raw,
-                  "the prompt is complete: no template, special tokens recognised");
+    auto* video =
+        sub->add_option(
+               "--video", run_.videos,
+               "clip, before the text: a file, or a folder of frames in the order of their names")
+            ->allow_extra_args(false)
+            ->check(kNamed);
+    sub->add_option("--fps", run_.fps, kFpsHelp)->check(CLI::Range(0.001, 1000.0))->needs(video);
+    auto* raw = sub->add_flag("--raw", run_.raw,
+                              "the prompt is complete: no template, special tokens recognised");
     sub->add_flag("--show-thinking", run_.answer.show_thinking,
                   "print the thought too, before the answer");
+    exclude(*sub, raw,
+            {"--system", "--tools", "--think", "--think-budget", "--show-thinking", "--image",
+             "--video"});
   }
 
   void add_chat() {
@@ -227,8 +255,7 @@ class Program {
     add_answer_flags(*sub, chat_.answer);
     sub->add_option("--history-file", chat_.history_file,
                     "file that keeps the lines typed (default: ~/.local/state/godwit/history)");
-    sub->add_flag("--no-disk-cache", chat_.no_disk_cache,
-                  "keep nothing of the conversation in ~/.cache/godwit");
+    add_disk_flags(*sub, chat_.model, chat_.no_disk_cache);
   }
 
   void add_info() {
@@ -275,25 +302,31 @@ class Program {
     sub->add_option("--trace", o.trace,
                     "file for a Chrome trace of a prompt and some tokens; prints a table of "
                     "operations on standard error");
-    sub->add_option("--turns", o.turns,
-                    "instead: conversations of so many turns (10 unless said), and what each costs "
-                    "beside its new tokens alone")
-        ->expected(0, 1)
-        ->default_str("10")
-        ->check(CLI::Range(1, 1000));
-    sub->add_option("--draft", o.drafts,
-                    "instead: answers with up to so many drafts a step (4 unless said), and how "
-                    "many of them are right")
-        ->expected(0, 1)
-        ->default_str("4")
-        ->check(CLI::Range(1, engine::kMaxDrafts));
-    sub->add_flag(
+    auto* turns =
+        sub->add_option("--turns", o.turns,
+                        "instead: conversations of so many turns (10 unless said), and what each "
+                        "costs beside its new tokens alone")
+            ->expected(0, 1)
+            ->default_str("10")
+            ->check(CLI::Range(1, 1000));
+    auto* draft = sub->add_option("--draft", o.drafts,
+                                  "instead: answers with up to so many drafts a step (4 unless "
+                                  "said), and how many of them are right")
+                      ->expected(0, 1)
+                      ->default_str("4")
+                      ->check(CLI::Range(1, engine::kMaxDrafts));
+    auto* undo = sub->add_flag(
         "--undo", o.undo,
         "instead: what drafting, verifying a few rows and taking back positions costs, after the "
         "first context of -d");
-    sub->add_option("--conversation", o.conversation, "tokens of such a conversation")
+    sub->add_option("--conversation", o.conversation,
+                    "tokens of a conversation of --turns (12288, or what the model's context "
+                    "holds, unless said)")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-        ->capture_default_str();
+        ->needs(turns);
+    exclude(*sub, turns, {"--draft", "--undo", "-p", "-d", "-b", "-n", "--image-size", "--trace"});
+    exclude(*sub, draft, {"--undo", "-p", "-d", "-b", "--image-size", "--trace"});
+    exclude(*sub, undo, {"-p", "-b", "-n", "--image-size", "--trace"});
     sub->add_flag("--json", o.json, "as JSON");
   }
 
@@ -354,8 +387,7 @@ class Program {
     auto* folder = sub->add_option("--cache-folder", o.cache_folder,
                                    "folder that keeps conversations and pictures over a restart "
                                    "(default: in ~/.cache/godwit)");
-    sub->add_flag("--no-disk-cache", o.no_disk_cache, "keep nothing of conversations on disk")
-        ->excludes(folder);
+    add_disk_flags(*sub, o.model, o.no_disk_cache, folder);
     sub->add_option("--max-body", o.max_body_mb, "MB of a request at most")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
@@ -387,6 +419,10 @@ class Program {
   void add_eval() {
     auto* eval = app_.add_subcommand("eval", "what a model's format costs, on a text");
     eval->require_subcommand(1);
+    eval->footer(
+        "Examples:\n"
+        "  godwit eval perplexity book.txt -m model.gguf\n"
+        "  godwit eval divergence book.txt -m q4.gguf --reference f32.gguf");
     auto& o = eval_;
     const auto verb = [&](const char* name, const char* what, const char* examples,
                           int (*work)(const EvalOptions&)) {
@@ -428,6 +464,11 @@ class Program {
   void add_debug() {
     auto* debug = app_.add_subcommand("debug", "the project's own microscope");
     debug->require_subcommand(1);
+    debug->footer(
+        "Examples:\n"
+        "  echo '\"Hello <|im_end|>\"' | godwit debug tokenize\n"
+        "  godwit debug image sign.png --output sign.safetensors\n"
+        "godwit debug VERB --help has examples of each.");
     const auto text_verb = [&](const char* name, const char* what, const char* examples,
                                int (*work)(const DebugTextOptions&)) {
       auto* sub = command(*debug, name, what, examples, [this, work] { return work(text_); });
@@ -472,7 +513,7 @@ class Program {
                "  godwit debug video clip.mp4 --output clip.safetensors\n"
                "  godwit debug video frames --fps 4 --output clip.safetensors",
                debug_video_command)
-        ->add_option("--fps", media_.fps, "rate of a folder's frames")
+        ->add_option("--fps", media_.fps, kFpsHelp)
         ->check(CLI::Range(0.001, 1000.0));
 
     auto* tensors =

@@ -34,12 +34,6 @@ Result<int> run(const RunOptions& options) {
   TRY(auto request, request_from(options.answer));
   TRY(const auto text, prompt_text(options));
   if (options.raw) {
-    if (!options.images.empty() || !options.videos.empty())
-      return bad_input("--raw: a raw prompt cannot have pictures or clips");
-    if (!request.messages.empty() || !request.tools.empty())
-      return bad_input(
-          "--raw: a raw prompt brings its own system message and tools; expected neither --system "
-          "nor --tools");
     request.raw_text = text;
     request.parse_output = false;
   } else {

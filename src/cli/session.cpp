@@ -220,6 +220,7 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
   engine.max_sequences = 1;
   engine.draft_tokens = options.draft;
   engine.cache_folder = options.conversations;
+  engine.cache_disk_bytes = static_cast<size_t>(options.cache_disk_gb) << 30;
   engine.packed_folder = packed_folder(options);
   engine.packed_disk_bytes = static_cast<size_t>(options.packed_cache_gb) << 30;
   return engine;
@@ -263,7 +264,8 @@ Result<engine::GenerationRequest> request_from(const AnswerOptions& options) {
 
 Result<text::ChatMessage> user_message(const std::string& text,
                                        const std::vector<std::string>& images,
-                                       const std::vector<std::string>& videos, double fps) {
+                                       const std::vector<std::string>& videos,
+                                       std::optional<double> fps) {
   text::ChatMessage message;
   message.role = "user";
   for (const auto& path : images) {

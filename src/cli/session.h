@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,11 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options)
 
 // Everything of a request but its messages. Reads the tools file.
 Result<engine::GenerationRequest> request_from(const AnswerOptions& options);
-// Pictures and clips (files or folders of frames), then the text.
+// Pictures and clips (files or folders of frames), then the text. `fps`: as load_video_path has it.
 Result<text::ChatMessage> user_message(const std::string& text,
                                        const std::vector<std::string>& images,
-                                       const std::vector<std::string>& videos, double fps);
+                                       const std::vector<std::string>& videos,
+                                       std::optional<double> fps = {});
 
 struct Answer {
   text::ChatMessage message;  // what the assistant said, to go on with

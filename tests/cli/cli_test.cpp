@@ -183,6 +183,21 @@ TEST_F(CliTest, WrongCalls) {
                  {"a\\x0ab\\x1b[31m.png: cannot open"});
   expect_refused({"run", "--raw", "--system", "s", "x"}, {"--raw", "--system"});
   expect_refused({"run", "--raw", "--tools", kSource + "/examples/tools.json", "x"}, {"--raw"});
+  expect_refused({"run", "--raw", "--think", "on", "x"}, {"--raw", "--think"});
+  expect_refused({"run", "--raw", "--image", kSource + "/examples/sign.png", "x"},
+                 {"--raw", "--image"});
+  expect_refused({"run", "--fps", "4", "x"}, {"--fps", "--video"});
+  expect_refused({"run", "--stop", "", "x"}, {"--stop: expected a text, found none"});
+  expect_refused({"chat", "--no-disk-cache", "--cache-disk", "1"},
+                 {"--no-disk-cache", "--cache-disk"});
+  expect_refused({"chat", "--cache-disk", "0"}, {"--cache-disk"});
+  expect_refused({"bench", "--conversation", "4000"}, {"--conversation", "--turns"});
+  for (const std::vector<std::string>& other : std::initializer_list<std::vector<std::string>>{
+           {"--undo"}, {"--draft"}, {"--trace", "t"}, {"-p", "16"}, {"--image-size", "64"}}) {
+    std::vector<std::string> call = {"bench", "--turns"};
+    call.insert(call.end(), other.begin(), other.end());
+    expect_refused(call, {"--turns", other[0] == "-p" ? "--prompt" : other[0]});
+  }
   expect_refused({"run", "-"}, {"standard input: expected at most"},
                  std::string((size_t{64} << 20) + 1, 'x'));
   expect_refused({"bench", "--turns", "1", "--conversation", "300"}, {"--conversation"});

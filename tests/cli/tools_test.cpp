@@ -73,6 +73,13 @@ TEST_F(ToolsTest, BenchRefusesWhatTheModelCannotDo) {
   expect_refused({"bench", "--image-size", "33"}, "multiple of 32");
 }
 
+// What is usual is more than the demonstration model's context holds.
+TEST_F(ToolsTest, BenchTurnsFitTheContext) {
+  const auto result = run_program({"bench", "--turns", "1", "-r", "1", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("conversations of 6553 tokens"));
+}
+
 TEST_F(ToolsTest, BenchWritesATrace) {
   const auto result =
       run_program({"bench", "-p", "16", "-n", "2", "-r", "1", "--trace", path("trace.json")});
