@@ -43,7 +43,7 @@ Result<Sums> answer_all(engine::Engine& engine, const BenchOptions& options, Cho
   Sums sums;
   for (const char* question : kQuestions) {
     engine::GenerationRequest request;
-    TRY(auto message, user_message(question, {}, {}, 1));
+    TRY(auto message, user_message(question, {}, {}));
     request.messages.push_back(std::move(message));
     request.thinking = engine::Thinking::kOff;
     request.sampling.temperature = choice == Choice::kGreedy ? 0.0f : 1.0f;

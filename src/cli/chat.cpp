@@ -1,6 +1,8 @@
 // godwit chat: a conversation in the terminal. Ctrl-C stops the answer, not the program.
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 
 #include "base/utf8.h"
@@ -66,37 +68,53 @@ class Chat {
   Chat(engine::Engine& engine, engine::GenerationRequest request, ThinkingDisplay thinking)
       : engine_(engine), request_(std::move(request)), thinking_(thinking) {}
 
-  // Runs until the end of input. The exit code.
-  int loop(LineReader& reader) {
+  // Runs until the end of input. The exit code: somebody at a terminal has seen what failed, a
+  // script has not.
+  Result<int> loop(LineReader& reader) {
     const auto style = stdout_style();
-    const std::string prompt = stdin_is_terminal() ? "> " : "",
-                      more = stdin_is_terminal() ? "| " : "";
-    while (auto line = reader.read(prompt)) {
-      std::string text = std::move(*line);
-      while (!text.empty() && text.back() == '\\') {
-        text.back() = '\n';
-        const auto next = reader.read(more);
-        if (!next) break;
-        text += *next;
-      }
-      if (trimmed(text).empty()) continue;
-      if (!is_utf8(text)) {
-        say("expected UTF-8 text, found other bytes");
-        continue;
-      }
-      if (text[0] == '/') {
-        if (!command(trimmed(text))) return kDone;
-      } else {
-        ask(text);
+    while (true) {
+      TRY(const auto text, read_message(reader));
+      if (!text) break;
+      if (trimmed(*text).empty()) continue;
+      if (!is_utf8(*text)) {
+        fault({"expected UTF-8 text, found other bytes", ErrorKind::kBadInput});
+      } else if ((*text)[0] != '/') {
+        ask(*text);
+      } else if (!command(trimmed(*text))) {
+        return exit_code();
       }
       if (output_is_lost()) return kWorkFailed;
     }
     if (!style.reset.empty()) write_out("\n");
-    return kDone;
+    return exit_code();
   }
 
  private:
+  // A line, with those that it goes on in.
+  static Result<std::optional<std::string>> read_message(LineReader& reader) {
+    TRY(auto text, reader.read(stdin_is_terminal() ? "> " : ""));
+    while (text && text->ends_with('\\')) {
+      text->back() = '\n';
+      TRY(const auto next, reader.read(stdin_is_terminal() ? "| " : ""));
+      if (!next) break;
+      if (text->size() + next->size() > kMostInput)
+        return bad_input("expected a message of at most {} bytes, found a longer one", kMostInput);
+      *text += *next;
+    }
+    return text;
+  }
+
+  int exit_code() const { return stdin_is_terminal() ? kDone : first_fault_; }
+
   void say(const std::string& message) { print_err("godwit: {}\n", visible(message)); }
+  void fault(const Error& error) {
+    const int code = report(error);
+    if (first_fault_ == kDone) first_fault_ = code;
+  }
+  template <class... Args>
+  void wrong(fmt::format_string<Args...> format, Args&&... args) {
+    fault({fmt::format(format, std::forward<Args>(args)...), ErrorKind::kBadInput});
+  }
 
   // False: leave.
   bool command(const std::string& line) {
@@ -123,18 +141,17 @@ class Chat {
     } else if (name == "stats") {
       say(last_ ? summary(*last_) : "nothing was answered yet");
     } else {
-      say(fmt::format("unknown command /{}; /help lists them", name));
+      wrong("unknown command /{}; /help lists them", name);
     }
     return true;
   }
 
   void attach(const std::string& kind, const std::string& path) {
-    if (path.empty()) return say(fmt::format("/{} needs a file", kind));
+    if (path.empty()) return wrong("/{} needs a file", kind);
     // Read now, so that a wrong name is told at once.
     const std::vector<std::string> one = {path}, none;
-    auto message =
-        kind == "image" ? user_message("", one, none, 2) : user_message("", none, one, 2);
-    if (!message) return say(message.error().message);
+    auto message = kind == "image" ? user_message("", one, none) : user_message("", none, one);
+    if (!message) return fault(message.error());
     attached_.insert(attached_.end(), message->content.begin(), message->content.end());
   }
 
@@ -150,15 +167,9 @@ class Chat {
   }
 
   void set_thinking(const std::string& word) {
-    if (word == "on") {
-      request_.thinking = engine::Thinking::kOn;
-    } else if (word == "off") {
-      request_.thinking = engine::Thinking::kOff;
-    } else if (word == "auto") {
-      request_.thinking = engine::Thinking::kAuto;
-    } else {
-      say(fmt::format("/think: expected on, off or auto; found '{}'", word));
-    }
+    const auto thinking = parse_think("/think", word);
+    if (!thinking) return fault(thinking.error());
+    request_.thinking = *thinking;
   }
 
   void clear() {
@@ -171,7 +182,7 @@ class Chat {
     auto& messages = request_.messages;
     while (!messages.empty() && messages.back().role == "assistant") messages.pop_back();
     if (messages.empty() || messages.back().role != "user") {
-      say("nothing to take back");
+      wrong("nothing to take back");
       return false;
     }
     taken_back_ = std::move(messages.back());
@@ -186,13 +197,16 @@ class Chat {
   }
 
   void save(const std::string& path) {
-    if (path.empty()) return say("/save needs a file");
+    if (path.empty()) return wrong("/save needs a file");
     checkpoint::Json::Array messages;
     for (const auto& message : request_.messages) messages.push_back(message_json(message));
+    errno = 0;
     std::ofstream file(path);
     file << checkpoint::Json::array(std::move(messages)).dump() << "\n";
     file.flush();
-    if (!file) say(fmt::format("{}: cannot write", path));
+    if (!file)
+      fault({fmt::format("{}: cannot write: {}", path, std::strerror(errno ? errno : EIO)),
+             ErrorKind::kFailed});
   }
 
   void ask(const std::string& text) {
@@ -210,19 +224,15 @@ class Chat {
   void answer() {
     auto shown = show_answer(engine_, request_, thinking_);
     if (!shown) {
-      say(shown.error().message);
+      fault(shown.error());
       request_.messages
           .pop_back();  // the message that could not be answered: it would fail every later turn
       return;
     }
     last_ = shown->done;
     if (shown->done.finish == engine::FinishReason::kCancelled) say("stopped");
-    if (shown->done.finish == engine::FinishReason::kLength) {
-      const auto& usage = shown->done.usage;
-      const bool is_full = usage.prompt_tokens + usage.completion_tokens >= engine_.info().context;
-      say(fmt::format("the answer was cut at {} tokens{}", usage.completion_tokens,
-                      is_full ? ": the context is full (/undo or /clear makes room)" : ""));
-    }
+    if (const std::string note = cut_note(engine_, shown->done); !note.empty())
+      say(note + (note.ends_with("full") ? " (/undo or /clear makes room)" : ""));
     if (!shown->message.content.empty() || !shown->message.tool_calls.empty() ||
         shown->message.reasoning_content) {
       request_.messages.push_back(std::move(shown->message));
@@ -237,6 +247,7 @@ class Chat {
   std::vector<text::ContentPart> attached_;
   text::ChatMessage taken_back_;
   std::optional<engine::Event> last_;
+  int first_fault_ = kDone;  // its exit code
 };
 
 Result<int> chat(const ChatOptions& options) {

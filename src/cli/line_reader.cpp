@@ -1,9 +1,11 @@
 #include "cli/line_reader.h"
 
 #include <editline/readline.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <signal.h>
 
+#include <cerrno>
 #include <clocale>
 #include <csignal>
 #include <cstdio>
@@ -12,6 +14,8 @@
 #include <filesystem>
 #include <iostream>
 
+#include "base/file.h"
+#include "base/visible.h"
 #include "cli/terminal.h"
 
 namespace godwit::cli {
@@ -44,6 +48,20 @@ void read_utf8() {
 
 }  // namespace
 
+Result<std::optional<std::string>> read_line(std::istream& in) {
+  std::string line;
+  std::streambuf& bytes = *in.rdbuf();
+  using Traits = std::streambuf::traits_type;
+  for (auto c = bytes.sbumpc(); c != Traits::eof(); c = bytes.sbumpc()) {
+    if (c == '\n') return line;
+    if (line.size() == kMostInput)
+      return bad_input("expected a line of at most {} bytes, found a longer one", kMostInput);
+    line.push_back(Traits::to_char_type(c));
+  }
+  if (line.empty()) return std::nullopt;
+  return line;
+}
+
 LineReader::LineReader(std::string history_file)
     : history_file_(std::move(history_file)),
       terminal_(stdin_is_terminal() && stdout_is_terminal()) {
@@ -54,18 +72,29 @@ LineReader::LineReader(std::string history_file)
   if (history_file_.empty()) return;
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(history_file_).parent_path(), ignored);
-  read_history(history_file_.c_str());
+  if (File(history_file_, O_WRONLY | O_CREAT)) {
+    read_history(history_file_.c_str());
+  } else {
+    drop_history();
+  }
 }
 
 LineReader::~LineReader() {
-  if (terminal_ && !history_file_.empty()) write_history(history_file_.c_str());
+  if (terminal_ && !history_file_.empty() && write_history(history_file_.c_str()) != 0)
+    drop_history();
 }
 
-std::optional<std::string> LineReader::read(const std::string& prompt) {
+// The lines typed stay in memory; errno says why.
+void LineReader::drop_history() {
+  print_err("godwit: {}: cannot write the history: {}\n", visible(history_file_),
+            std::strerror(errno));
+  history_file_.clear();
+}
+
+Result<std::optional<std::string>> LineReader::read(const std::string& prompt) {
   if (!terminal_) {
-    std::string line;
-    if (!std::getline(std::cin, line)) return std::nullopt;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
+    TRY(auto line, read_line(std::cin));
+    if (line && !line->empty() && line->back() == '\r') line->pop_back();
     return line;
   }
   const IgnoreInterrupt ignore;
@@ -73,7 +102,7 @@ std::optional<std::string> LineReader::read(const std::string& prompt) {
   if (!line) {
     if (interrupted) {  // not errno: going on after Ctrl-Z, or a resized window, leaves EINTR too
       std::puts("");
-      return std::string();
+      return std::optional(std::string());
     }
     return std::nullopt;
   }

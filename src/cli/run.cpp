@@ -3,14 +3,12 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "cli/line_reader.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 
 namespace godwit::cli {
 namespace {
-
-// Beyond what any context holds; a pipe that never ends must not take the memory first.
-constexpr size_t kMaxPrompt = size_t{64} << 20;
 
 Result<std::string> prompt_text(const RunOptions& options) {
   if (options.prompt && *options.prompt != "-") return *options.prompt;
@@ -23,8 +21,8 @@ Result<std::string> prompt_text(const RunOptions& options) {
   while (std::cin.read(buffer.data(), static_cast<std::streamsize>(buffer.size())),
          std::cin.gcount() > 0) {
     text.append(buffer.data(), static_cast<size_t>(std::cin.gcount()));
-    if (text.size() > kMaxPrompt)
-      return bad_input("standard input: expected at most {} bytes, found more", kMaxPrompt);
+    if (text.size() > kMostInput)
+      return bad_input("standard input: expected at most {} bytes, found more", kMostInput);
   }
   if (!is_utf8(text)) return bad_input("standard input: expected UTF-8 text, found other bytes");
   return text;
@@ -49,9 +47,8 @@ Result<int> run(const RunOptions& options) {
                                                                   : ThinkingDisplay::kHidden));
   if (options.model.verbose || engine->info().memory.on_disk > 0)
     print_err("godwit: {}, seed {}\n", summary(answer.done), answer.done.seed);
-  const bool is_empty = answer.message.content.empty() && answer.message.tool_calls.empty();
-  if (answer.done.finish == engine::FinishReason::kLength && (is_empty || stderr_is_terminal()))
-    print_err("godwit: the answer was cut at {} tokens\n", answer.done.usage.completion_tokens);
+  if (const std::string note = cut_note(*engine, answer.done); !note.empty())
+    print_err("godwit: {}\n", note);
   return answer.done.finish == engine::FinishReason::kCancelled ? kInterrupted : kDone;
 }
 

@@ -34,13 +34,6 @@ void print_plan(const engine::ModelInfo& info) {
   print_err("godwit: {}: {}\n", info.name, text);
 }
 
-Result<engine::Thinking> parse_think(const std::string& word) {
-  if (word == "auto") return engine::Thinking::kAuto;
-  if (word == "on") return engine::Thinking::kOn;
-  if (word == "off") return engine::Thinking::kOff;
-  return bad_input("--think: expected on, off or auto; found '{}'", word);
-}
-
 // ID=VALUE
 Status parse_logit_bias(const std::vector<std::string>& entries, std::map<int32_t, float>& bias) {
   for (const auto& entry : entries) {
@@ -239,11 +232,18 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options)
   return engine::Engine::open(engine);
 }
 
+Result<engine::Thinking> parse_think(std::string_view what, const std::string& word) {
+  if (word == "auto") return engine::Thinking::kAuto;
+  if (word == "on") return engine::Thinking::kOn;
+  if (word == "off") return engine::Thinking::kOff;
+  return bad_input("{}: expected on, off or auto; found '{}'", what, word);
+}
+
 Result<engine::GenerationRequest> request_from(const AnswerOptions& options) {
   engine::GenerationRequest request;
   request.sampling = options.sampling;
   TRY_STATUS(parse_logit_bias(options.logit_bias, request.sampling.logit_bias));
-  TRY(request.thinking, parse_think(options.think));
+  TRY(request.thinking, parse_think("--think", options.think));
   if (options.think_budget >= 0) request.thinking_budget = options.think_budget;
   request.max_tokens = options.max_tokens;
   request.stop = options.stop;
@@ -312,6 +312,14 @@ Result<Answer> show_answer(engine::Engine& engine, engine::GenerationRequest req
     }
   }
   return failed("the engine ended without an answer");
+}
+
+std::string cut_note(const engine::Engine& engine, const engine::Event& done) {
+  if (done.finish != engine::FinishReason::kLength) return {};
+  const auto& usage = done.usage;
+  const bool is_full = usage.prompt_tokens + usage.completion_tokens >= engine.info().context;
+  return fmt::format("the answer was cut at {} tokens{}", usage.completion_tokens,
+                     is_full ? ": the context is full" : "");
 }
 
 std::string summary(const engine::Event& done) {

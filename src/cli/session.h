@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands.h"
@@ -30,6 +31,8 @@ engine::EngineOptions engine_options(const ModelOptions& options, const std::str
 // Prints the memory plan (on a terminal, or when verbose), then loads.
 Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& options);
 
+// "on", "off" or "auto"; the error names `what`.
+Result<engine::Thinking> parse_think(std::string_view what, const std::string& word);
 // Everything of a request but its messages. Reads the tools file.
 Result<engine::GenerationRequest> request_from(const AnswerOptions& options);
 // Pictures and clips (files or folders of frames), then the text. `fps`: as load_video_path has it.
@@ -47,6 +50,9 @@ enum class ThinkingDisplay { kHidden, kDimmed };
 // kCancelled).
 Result<Answer> show_answer(engine::Engine& engine, engine::GenerationRequest request,
                            ThinkingDisplay thinking);
+
+// "the answer was cut at 64 tokens", and whether the context is full; empty if it was not.
+std::string cut_note(const engine::Engine& engine, const engine::Event& done);
 
 // "312 tokens of prompt (250 reused) at 410 tok/s, 87 of answer at 23 tok/s"
 std::string summary(const engine::Event& done);

@@ -110,10 +110,57 @@ TEST_F(CliTest, TheSameSeedGivesTheSameAnswer) {
 TEST_F(CliTest, ChatsOverAPipe) {
   const auto result =
       run_program({"chat"}, "Name the capital of Ireland.\n/stats\n/nonsense\n/quit\n");
-  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.exit_code, 2) << result.err;
   EXPECT_EQ(result.out, "The capital of Ireland is Dublin.\n");
   EXPECT_THAT(result.err, HasSubstr("tokens of prompt"));
   EXPECT_THAT(result.err, HasSubstr("unknown command /nonsense"));
+}
+
+TEST_F(CliTest, ChatsAsTheExamplesDo) {
+  const auto chat = [](const std::string& name) {
+    const std::string lines = read_file(kSource + "/examples/conversations/" + name).value();
+    // Files are named from the clone.
+    const std::string file = "examples/shapes.png";
+    std::string input = lines;
+    if (const size_t at = input.find(file); at != std::string::npos)
+      input.replace(at, file.size(), kSource + "/" + file);
+    const auto result = run_program({"chat", "--no-disk-cache"}, input);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  EXPECT_EQ(chat("picture.txt"),
+            "A blue star, a green square, a yellow diamond and a pink square.\n4\nBlue.\n"
+            "At the top right.\n");
+  EXPECT_THAT(chat("small-talk.txt"), HasSubstr("Canberra is the capital of Australia."));
+}
+
+// Nobody watches a pipe: what failed is in the exit code.
+TEST_F(CliTest, AChatOverAPipeTellsWhatFailed) {
+  const std::string question = "Name the capital of Ireland.\n", answer =
+                                                                     "The capital of Ireland is "
+                                                                     "Dublin.\n";
+  const auto missing = run_program({"chat"}, "/image " + path("none.png") + "\n" + question);
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_EQ(missing.out, answer) << "the others are answered";
+  EXPECT_THAT(missing.err, HasSubstr("none.png"));
+  EXPECT_EQ(run_program({"chat"}, "\xff\n" + question).exit_code, 2);
+  const auto unsaved = run_program({"chat"}, question + "/save " + path("no/such.json") + "\n");
+  EXPECT_EQ(unsaved.exit_code, 1);
+  EXPECT_THAT(unsaved.err, HasSubstr("such.json: cannot write: No such file or directory"));
+  std::string words;
+  for (int i = 0; i < 500; ++i) words += "word ";
+  EXPECT_EQ(run_program({"chat", "-c", "64"}, words + "\n/quit\n").exit_code, 2);
+  expect_refused({"chat"}, {"expected a line of at most 67108864 bytes"},
+                 std::string((size_t{64} << 20) + 1, 'x'));
+}
+
+TEST_F(CliTest, TellsThatAnAnswerWasCut) {
+  const std::string question = "Name the capital of Ireland.",
+                    note = "godwit: the answer was cut at 3 tokens\n";
+  EXPECT_EQ(run_program({"run", "--max-tokens", "3", question}).err, note);
+  EXPECT_EQ(run_program({"chat", "--max-tokens", "3"}, question).err, note);
+  const auto full = run_program({"chat", "-c", "24"}, question);
+  EXPECT_THAT(full.err, HasSubstr("the context is full (/undo or /clear makes room)"));
 }
 
 TEST_F(CliTest, HelpHasExamples) {

@@ -129,10 +129,21 @@ def streams():
                        done.stderr)
 
 
+def history():
+    """A file that cannot be written is told of once, and the chat goes on."""
+    file = "/proc/none/history"
+    chat = Terminal("chat", "--history-file", file)
+    shown = chat.until("\n> ")
+    expect(f"{file}: cannot write the history: No such file or directory" in shown, "the reason", shown)
+    expect("Dublin" in chat.type("Name the capital of Ireland.\r", "\r\n> "), "an answer", chat.shown)
+    expect((code := chat.leave()) == 0, "exit code 0", code)
+
+
 chat_in("C")
 chat_in("C.UTF-8")
 expect(escapes(), "a dimmed thought")
 expect(not escapes(NO_COLOR="1"), "no colour with NO_COLOR")
 expect(not escapes(TERM="dumb"), "no colour in a dumb terminal")
+history()
 streams()
 sys.exit(faults > 0)
