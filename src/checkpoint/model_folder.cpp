@@ -77,6 +77,14 @@ Status read_chat_template(const fs::path& folder, ModelFiles& files) {
   return {};
 }
 
+Status read_text_files(const fs::path& folder, ModelFiles& files) {
+  TRY_STATUS(read_optional_json(folder / "tokenizer_config.json", files.tokenizer_config));
+  TRY_STATUS(read_chat_template(folder, files));
+  if (const auto path = folder / "tokenizer.json"; file_exists(path))
+    files.tokenizer_json_path = path.string();
+  return {};
+}
+
 Result<ModelFiles> open_hugging_face(const fs::path& folder) {
   ModelFiles files;
   files.path = folder.string();
@@ -86,10 +94,7 @@ Result<ModelFiles> open_hugging_face(const fs::path& folder) {
   TRY_STATUS(read_optional_json(folder / "preprocessor_config.json", files.preprocessor_config));
   TRY_STATUS(read_optional_json(folder / "video_preprocessor_config.json",
                                 files.video_preprocessor_config));
-  TRY_STATUS(read_optional_json(folder / "tokenizer_config.json", files.tokenizer_config));
-  TRY_STATUS(read_chat_template(folder, files));
-  if (const auto path = folder / "tokenizer.json"; file_exists(path))
-    files.tokenizer_json_path = path.string();
+  TRY_STATUS(read_text_files(folder, files));
   return files;
 }
 
@@ -244,6 +249,14 @@ Result<ModelFiles> open_model_files(const std::string& model, const std::string&
   return bad_input("{}: expected {}, found a folder without safetensors and with {} .gguf models{}",
                    model, kNeeded, found.text.size(),
                    found.text.empty() ? "" : " (name one of them)");
+}
+
+Result<ModelFiles> open_text_files(const std::string& model) {
+  if (!file_exists(fs::path(model) / "tokenizer.json")) return open_model_files(model);
+  ModelFiles files;
+  files.path = model;
+  TRY_STATUS(read_text_files(model, files));
+  return files;
 }
 
 }  // namespace godwit::checkpoint

@@ -36,5 +36,8 @@ struct ModelFiles {
 // the .gguf for one *mmproj*.gguf. Errors name the path and what a model needs (config.json and
 // safetensors, or .gguf).
 Result<ModelFiles> open_model_files(const std::string& model, const std::string& mmproj = {});
+// What text alone needs: of a Hugging Face folder the tokenizer and the chat template, whatever
+// else is there or is not.
+Result<ModelFiles> open_text_files(const std::string& model);
 
 }  // namespace godwit::checkpoint

@@ -4,6 +4,7 @@
 
 #include "checkpoint/model_folder.h"
 #include "cli/commands.h"
+#include "cli/line_reader.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "engine/conventions.h"
@@ -21,12 +22,14 @@ using checkpoint::Json;
 // work: exit code 2, the line named.
 template <class Answer>
 Status for_each_line(Answer answer) {
-  std::string line;
-  for (int number = 1; std::getline(std::cin, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const Result<std::string> answered = answer(line);
-    if (!answered)
-      return in_context(fmt::format("standard input, line {}", number), answered.error());
+  for (int number = 1;; ++number) {
+    const auto place = [&] { return fmt::format("standard input, line {}", number); };
+    const auto line = read_line(std::cin);
+    if (!line) return in_context(place(), line.error());
+    if (!*line) break;
+    if ((*line)->find_first_not_of(" \t\r") == std::string::npos) continue;
+    const Result<std::string> answered = answer(**line);
+    if (!answered) return in_context(place(), answered.error());
     std::cout << *answered << '\n';
     if (!std::cout) return tl::unexpected<Error>(output_error());
   }
@@ -46,9 +49,20 @@ Status for_each_json_line(Answer answer) {
 int exit_code(const Status& status) { return status ? kDone : report(status.error()); }
 
 Result<checkpoint::ModelFiles> open_files(const std::string& model) {
-  if (!model.empty()) return checkpoint::open_model_files(model);
+  if (!model.empty()) return checkpoint::open_text_files(model);
   TRY(const auto demonstration, demonstration_model());
-  return checkpoint::open_model_files(demonstration);
+  return checkpoint::open_text_files(demonstration);
+}
+
+// A line's field; null if it is absent or null. One of another kind is an error.
+Result<const Json*> find_field(const Json& object, const char* name, Json::Kind kind) {
+  constexpr const char* kNames[] = {"null",     "true or false", "a number",
+                                    "a string", "a list",        "an object"};
+  const Json* value = object.find(name);
+  if (!value || value->is_null()) return nullptr;
+  if (value->kind() == kind) return value;
+  return bad_input("{}: expected {}, found {}", name, kNames[static_cast<int>(kind)],
+                   value->dump().substr(0, 60));
 }
 
 Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const std::string& model) {
@@ -57,13 +71,11 @@ Result<std::unique_ptr<text::Tokenizer>> open_tokenizer(const std::string& model
 }
 
 Result<std::vector<int32_t>> ids_from(const Json& json) {
-  if (!json.is_array())
-    return bad_input("expected an array of token ids, found another kind of value");
   std::vector<int32_t> ids;
   for (const auto& item : json.items()) {
     const auto id = item.is_number() ? item.as_int64() : std::nullopt;
     if (!id || *id < 0 || *id > INT32_MAX)
-      return bad_input("[{}]: expected a token id, found {}", ids.size(), item.dump());
+      return bad_input("ids: [{}]: expected a token id, found {}", ids.size(), item.dump());
     ids.push_back(static_cast<int32_t>(*id));
   }
   return ids;
@@ -85,15 +97,15 @@ Result<text::TemplateVersion> wanted_template(const DebugTextOptions& options) {
 Result<Json> render_line(text::TemplateVersion version, const Json& line) {
   const Json* messages = line.find("messages");
   if (!messages) return bad_input("expected an object with messages");
-  std::vector<Json> tools;
-  if (const Json* given = line.find("tools"); given && given->is_array()) tools = given->items();
+  TRY(const Json* given, find_field(line, "tools", Json::Kind::kArray));
+  const std::vector<Json> tools = given ? given->items() : std::vector<Json>();
   text::TemplateOptions options;
-  const Json* prompt = line.find("add_generation_prompt");
-  options.add_generation_prompt = prompt && prompt->is_bool() && prompt->as_bool();
-  if (const Json* kwargs = line.find("kwargs"); kwargs && kwargs->is_object())
-    options.kwargs = *kwargs;
-  if (const Json* ids = options.kwargs.find("add_vision_id"); ids && ids->is_bool())
-    options.add_vision_id = ids->as_bool();
+  TRY(const Json* prompt, find_field(line, "add_generation_prompt", Json::Kind::kBool));
+  options.add_generation_prompt = prompt && prompt->as_bool();
+  TRY(const Json* kwargs, find_field(line, "kwargs", Json::Kind::kObject));
+  if (kwargs) options.kwargs = *kwargs;
+  TRY(const Json* vision_ids, find_field(options.kwargs, "add_vision_id", Json::Kind::kBool));
+  if (vision_ids) options.add_vision_id = vision_ids->as_bool();
   const auto read = text::messages_from_json(*messages);
   const auto rendered = read ? text::render_strict(version, *read, tools, options)
                              : tl::unexpected<Error>(read.error());
@@ -130,17 +142,18 @@ Status push_ids(text::OutputParser& parser, const text::Tokenizer& tokenizer, co
 
 Result<Json> parse_line(const text::Tokenizer* tokenizer, const Json& line, bool pieces) {
   text::OutputParserOptions options;
-  if (const Json* thinking = line.find("thinking"); thinking && thinking->is_bool())
-    options.starts_in_thinking = thinking->as_bool();
-  if (const Json* tools = line.find("tools"); tools && tools->is_array())
-    options.tools = tools->items();
+  TRY(const Json* thinking, find_field(line, "thinking", Json::Kind::kBool));
+  if (thinking) options.starts_in_thinking = thinking->as_bool();
+  TRY(const Json* tools, find_field(line, "tools", Json::Kind::kArray));
+  if (tools) options.tools = tools->items();
+  TRY(const Json* ids, find_field(line, "ids", Json::Kind::kArray));
+  TRY(const Json* text, find_field(line, "text", Json::Kind::kString));
   text::OutputParser parser(std::move(options));
-  if (const Json* ids = line.find("ids"); ids && ids->is_array()) {
+  if (ids) {
     if (!tokenizer) return bad_input("ids: a model is needed to read them (-m MODEL)");
     TRY_STATUS(push_ids(parser, *tokenizer, *ids));
   } else {
-    const Json* text = line.find("text");
-    if (!text || !text->is_string()) return bad_input("expected an object with text or ids");
+    if (!text) return bad_input("expected an object with text or ids");
     const std::string& bytes = text->as_string();
     const size_t step = pieces ? 1 : std::max<size_t>(bytes.size(), 1);
     for (size_t i = 0; i < bytes.size(); i += step)

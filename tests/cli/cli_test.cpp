@@ -164,9 +164,25 @@ TEST_F(CliTest, TellsThatAnAnswerWasCut) {
 }
 
 TEST_F(CliTest, HelpHasExamples) {
-  const auto help = run_program({"run", "--help"});
-  EXPECT_EQ(help.exit_code, 0);
-  EXPECT_THAT(help.out, HasSubstr("Examples:"));
+  for (const std::vector<std::string>& command :
+       std::initializer_list<std::vector<std::string>>{{"run"},
+                                                       {"chat"},
+                                                       {"serve"},
+                                                       {"bench"},
+                                                       {"info"},
+                                                       {"quantize"},
+                                                       {"eval"},
+                                                       {"pull"},
+                                                       {"completion"},
+                                                       {"eval", "perplexity"},
+                                                       {"debug"},
+                                                       {"debug", "image"}}) {
+    auto call = command;
+    call.push_back("--help");
+    const auto help = run_program(call);
+    EXPECT_EQ(help.exit_code, 0);
+    EXPECT_THAT(help.out, HasSubstr("Examples:")) << command.back();
+  }
   for (const char* shell : {"bash", "zsh"})
     EXPECT_THAT(run_program({"completion", shell}).out, HasSubstr("godwit"));
   EXPECT_THAT(run_program({"--version"}).out, HasSubstr("godwit "));
@@ -396,6 +412,32 @@ TEST_F(CliTest, DebugTextVerbsReadLines) {
   expect_refused({"debug", "tokenize"}, {"line 1", "string"}, "[1]\n");
   expect_refused({"debug", "detokenize"}, {"line 2"}, "\n[999999999]\n");
   expect_refused({"debug", "render", "--template", "qwen9"}, {"qwen9"}, "{}\n");
+}
+
+TEST_F(CliTest, DebugTextVerbsRefuseFieldsOfAnotherKind) {
+  const auto refuses = [](const char* verb, const std::string& fields, const std::string& fault) {
+    expect_refused({"debug", verb}, {"standard input, line 1: " + fault}, "{" + fields + "}\n");
+  };
+  const std::string messages = R"("messages":[{"role":"user","content":"hi"}],)";
+  refuses("render", messages + R"("tools":5)", "tools: expected a list, found 5");
+  refuses("render", messages + R"("add_generation_prompt":"yes")",
+          "add_generation_prompt: expected true or false, found \"yes\"");
+  refuses("render", messages + R"("kwargs":[])", "kwargs: expected an object, found []");
+  refuses("render", messages + R"("kwargs":{"add_vision_id":1})",
+          "add_vision_id: expected true or false, found 1");
+  refuses("parse", R"("text":"a","thinking":1)", "thinking: expected true or false, found 1");
+  refuses("parse", R"("text":"a","tools":{})", "tools: expected a list, found {}");
+  refuses("parse", R"("text":7)", "text: expected a string, found 7");
+  refuses("parse", R"("text":"a","ids":"b")", "ids: expected a list, found \"b\"");
+  expect_refused({"debug", "tokenize"}, {"line 2: expected a line of at most 67108864 bytes"},
+                 "\n" + std::string((size_t{64} << 20) + 1, 'x'));
+}
+
+TEST_F(CliTest, DebugTextVerbsNeedNoWeights) {
+  fs::create_directories(path("text"));
+  make("text/tokenizer.json", model_file("tokenizer.json"));
+  EXPECT_EQ(run_program({"debug", "tokenize", "-m", path("text")}, "\"<think>\"\n").out,
+            "[2046]\n");
 }
 
 TEST_F(CliTest, AFullDiskIsNoSuccess) {
