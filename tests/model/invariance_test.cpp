@@ -13,6 +13,7 @@
 
 #include "model/plain_memory.h"
 #include "model/workspace.h"
+#include "tensor/blocks.h"
 #include "tests/model/memory_files.h"
 
 namespace {
@@ -44,10 +45,35 @@ namespace {
 
 using tensor::MatrixView;
 
+// The demonstration model's matrices as a Q4_K_M file has them: Q4_K, some Q6_K, and Q8_0 where
+// rows are no multiple of 256.
+EditableFolder nano_in_blocks() {
+  EditableFolder folder("nano");
+  for (const std::string& name : folder.tensors->names()) {
+    const tensor::TensorView view = *folder.tensors->find(name);
+    const int64_t n = view.columns();
+    if (view.shape.rank() != 2 || n % 32 != 0) continue;
+    const tensor::DType type = n % 256 != 0                         ? tensor::DType::kQ8_0
+                               : name.ends_with("down_proj.weight") ? tensor::DType::kQ6_K
+                                                                    : tensor::DType::kQ4_K;
+    const size_t stored = tensor::bytes_of(view.dtype, n).value(),
+                 made = tensor::bytes_of(type, n).value();
+    std::vector<std::byte> blocks(view.rows() * made);
+    std::vector<float> row(n);
+    for (int64_t i = 0; i < view.rows(); ++i) {
+      tensor::dequantize_row(view.dtype, view.data + i * stored, row.data(), n);
+      tensor::quantize_row(type, row.data(), blocks.data() + i * made, n);
+    }
+    folder.tensors->add(name, type, view.shape, blocks);
+  }
+  return folder;
+}
+
 // A model with sequences of its own. GODWIT_ISA chooses the kernels.
 struct Runner {
-  explicit Runner(const std::string& family)
-      : folder(family),
+  explicit Runner(const std::string& family) : Runner(EditableFolder(family)) {}
+  explicit Runner(EditableFolder from)
+      : folder(std::move(from)),
         model(Model::load(folder.files,
                           {&pool, &kernels::kernel_table(isa_from_environment().value())})
                   .value()),
@@ -266,8 +292,8 @@ TEST(Vision, InPartsOrAtOnce) {
 }
 
 TEST(Allocation, NoneWhileRunning) {
-  for (const char* family : {"qwen35-tiny", "qwen35-moe"}) {
-    Runner r(family);
+  for (const std::string family : {"qwen35-tiny", "qwen35-moe", "nano in blocks"}) {
+    Runner r(family == "nano in blocks" ? nano_in_blocks() : EditableFolder(family));
     PlainMemory memory = r.new_memory(), draft_memory = r.new_draft_memory();
     const int64_t H = r.model->config().text.hidden_size, V = r.vocabulary();
     const auto ids = some_ids(100, 7);

@@ -91,10 +91,13 @@ class MemoryGguf : public checkpoint::GgufFile {
   }
 };
 
-// A golden model whose parts may be changed. Tensors that are not are those of the mapped file.
+// A golden model, or "nano", whose parts may be changed. Tensors that are not are those of the
+// mapped file.
 struct EditableFolder {
   explicit EditableFolder(const std::string& family) {
-    auto opened = checkpoint::open_model_files((golden_family(family) / "model").string());
+    const std::filesystem::path nano = GODWIT_SOURCE_DIR "/models/nano";
+    auto opened = checkpoint::open_model_files(
+        (family == "nano" ? nano : golden_family(family) / "model").string());
     if (!opened) throw std::runtime_error(opened.error().message);
     original = std::move(*opened);
     auto memory = std::make_unique<MemorySource>();
