@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <random>
 
 #include "base/cpu.h"
@@ -248,26 +249,13 @@ class ModelBench {
   // n random tokens at positions 0 … n − 1, in chunks; logits of the last one.
   void run_prompt(const model::PlainMemory& memory, int64_t n) {
     std::vector<int32_t> ids(n);
-    std::vector<model::Position> positions(n);
-    for (int64_t i = 0; i < n; ++i) {
-      ids[i] = random_id();
-      const auto p = static_cast<int32_t>(i);
-      positions[i] = {p, p, p};
-    }
-    const int64_t vocabulary = model_.config().text.vocab_size;
+    for (int32_t& id : ids) id = random_id();
     for (int64_t first = 0; first < n; first += kChunk) {
       const int64_t count = std::min(kChunk, n - first);
-      model::BatchSequence sequence{0, count, memory.view()};
-      sequence.memory.cached = first;
-      const auto last = static_cast<int32_t>(count - 1);
-      const bool wanted = first + count == n;
-      model_.forward({.ids = std::span(ids).subspan(first, count),
-                      .positions = std::span(positions).subspan(first, count),
-                      .sequences = {&sequence, 1},
-                      .geometry = &geometry_,
-                      .logit_rows = {&last, wanted ? size_t{1} : size_t{0}}},
-                     *workspace_,
-                     {.logits = {logits_.data(), wanted ? 1 : 0, vocabulary, vocabulary}});
+      auto view = memory.view();
+      view.cached = first;
+      run_ids(model_, geometry_, view, std::span(ids).subspan(first, count), first + count == n,
+              *workspace_, logits_.data());
     }
   }
 
@@ -508,6 +496,34 @@ Result<int> bench(const BenchOptions& options) {
 }
 
 }  // namespace
+
+void run_ids(const model::Model& model, const cache::CacheGeometry& geometry,
+             const cache::SequenceView& memory, std::span<const int32_t> ids, int64_t logit_rows,
+             model::Workspace& workspace, float* logits) {
+  const auto n = static_cast<int64_t>(ids.size());
+  std::vector<model::Position> positions(n);
+  for (int64_t i = 0; i < n; ++i) {
+    const auto p = static_cast<int32_t>(memory.cached + i);
+    positions[i] = {p, p, p};
+  }
+  std::vector<int32_t> rows(logit_rows);
+  std::iota(rows.begin(), rows.end(), static_cast<int32_t>(n - logit_rows));
+  const model::BatchSequence sequence{0, n, memory};
+  const int64_t vocabulary = model.config().text.vocab_size;
+  model.forward({.ids = ids,
+                 .positions = positions,
+                 .sequences = {&sequence, 1},
+                 .geometry = &geometry,
+                 .logit_rows = rows},
+                workspace, {.logits = {logits, logit_rows, vocabulary, vocabulary}});
+}
+
+std::vector<int32_t> made_up_ids(int64_t first_position, int64_t count, int64_t vocabulary) {
+  std::vector<int32_t> ids(count);
+  for (int64_t i = 0; i < count; ++i)
+    ids[i] = static_cast<int32_t>((first_position + i) * 7919 % vocabulary);
+  return ids;
+}
 
 tensor::DType kv_type_of(const std::string& name) {
   return name == "q8"     ? tensor::DType::kQ8_0

@@ -199,27 +199,13 @@ class BareModel {
 
  private:
   void run(int64_t cached, int64_t fresh) {
-    const int64_t vocabulary = model_.config().text.vocab_size;
     for (int64_t first = 0; first < fresh; first += chunk_) {
       const int64_t count = std::min(chunk_, fresh - first);
-      std::vector<int32_t> ids(count);
-      std::vector<model::Position> positions(count);
-      for (int64_t i = 0; i < count; ++i) {
-        const auto p = static_cast<int32_t>(cached + first + i);
-        ids[i] = static_cast<int32_t>(p * int64_t{7919} % vocabulary);
-        positions[i] = {p, p, p};
-      }
-      model::BatchSequence sequence{0, count, memory_.view()};
-      sequence.memory.cached = cached + first;
-      const auto last = static_cast<int32_t>(count - 1);
-      const bool wanted = first + count == fresh;
-      model_.forward({.ids = ids,
-                      .positions = positions,
-                      .sequences = {&sequence, 1},
-                      .geometry = &geometry_,
-                      .logit_rows = {&last, wanted ? size_t{1} : size_t{0}}},
-                     *workspace_,
-                     {.logits = {logits_.data(), wanted ? 1 : 0, vocabulary, vocabulary}});
+      auto view = memory_.view();
+      view.cached = cached + first;
+      run_ids(model_, geometry_, view,
+              made_up_ids(view.cached, count, model_.config().text.vocab_size),
+              first + count == fresh, *workspace_, logits_.data());
     }
   }
 

@@ -103,25 +103,11 @@ class UndoBench {
   }
 
   double run(cache::SequenceMemory& memory, int64_t count, int64_t logit_rows, int64_t drafts = 0) {
-    const int64_t vocabulary = model_.config().text.vocab_size;
     CHECK(memory.reserve(count));
-    std::vector<int32_t> ids(count), wanted(logit_rows);
-    std::vector<model::Position> positions(count);
-    for (int64_t i = 0; i < count; ++i) {
-      const auto p = static_cast<int32_t>(memory.length() + i);
-      ids[i] = static_cast<int32_t>(p * int64_t{7919} % vocabulary);
-      positions[i] = {p, p, p};
-    }
-    for (int64_t i = 0; i < logit_rows; ++i)
-      wanted[i] = static_cast<int32_t>(count - logit_rows + i);
+    const auto ids = made_up_ids(memory.length(), count, model_.config().text.vocab_size);
     const auto start = Clock::now();
-    const model::BatchSequence sequence{0, count, memory.view(count, drafts)};
-    model_.forward({.ids = ids,
-                    .positions = positions,
-                    .sequences = {&sequence, 1},
-                    .geometry = &geometry_,
-                    .logit_rows = wanted},
-                   *workspace_, {.logits = {logits_.data(), logit_rows, vocabulary, vocabulary}});
+    run_ids(model_, geometry_, memory.view(count, drafts), ids, logit_rows, *workspace_,
+            logits_.data());
     memory.advance(count);
     return std::chrono::duration<double>(Clock::now() - start).count();
   }

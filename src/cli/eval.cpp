@@ -12,6 +12,7 @@
 #include "base/cpu.h"
 #include "base/mapped_file.h"
 #include "checkpoint/json.h"
+#include "cli/bench.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "engine/conventions.h"
@@ -53,33 +54,18 @@ class Scorer {
   }
 
   // The next tokens of the window without logits, or with those of every token [n, vocabulary].
-  void skip(std::span<const int32_t> ids) { run(ids, {}); }
+  void skip(std::span<const int32_t> ids) { run(ids, 0); }
   const std::vector<float>& score(std::span<const int32_t> ids) {
     logits_.resize(ids.size() * vocabulary());
-    std::vector<int32_t> rows(ids.size());
-    std::iota(rows.begin(), rows.end(), 0);
-    run(ids, rows);
+    run(ids, static_cast<int64_t>(ids.size()));
     return logits_;
   }
 
  private:
-  void run(std::span<const int32_t> ids, std::span<const int32_t> logit_rows) {
-    const auto n = static_cast<int64_t>(ids.size());
-    std::vector<model::Position> positions(n);
-    for (int64_t i = 0; i < n; ++i) {
-      const auto p = static_cast<int32_t>(memory_->cached() + i);
-      positions[i] = {p, p, p};
-    }
-    const model::BatchSequence sequence{0, n, memory_->view()};
-    model_->forward({.ids = ids,
-                     .positions = positions,
-                     .sequences = {&sequence, 1},
-                     .geometry = &memory_->geometry(),
-                     .logit_rows = logit_rows},
-                    *workspace_,
-                    {.logits = {logits_.data(), static_cast<int64_t>(logit_rows.size()),
-                                vocabulary(), vocabulary()}});
-    memory_->advance(n);
+  void run(std::span<const int32_t> ids, int64_t logit_rows) {
+    run_ids(*model_, memory_->geometry(), memory_->view(), ids, logit_rows, *workspace_,
+            logits_.data());
+    memory_->advance(static_cast<int64_t>(ids.size()));
   }
 
   checkpoint::ModelFiles files_;
