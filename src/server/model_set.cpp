@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/visible.h"
+#include "server/workers.h"
 
 namespace godwit::server {
 
@@ -139,6 +140,7 @@ tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   };
   const int queue = entry.options.queue_limit;
   if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
+  const Workers::Wait not_at_work;
   const std::lock_guard one_load(loading_);
   if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
   if (auto full = make_room(index)) return tl::unexpected(std::move(*full));

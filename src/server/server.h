@@ -39,7 +39,7 @@ struct ServerOptions {
   std::chrono::milliseconds header_timeout{15000}, body_timeout{30000}, write_timeout{60000},
       idle_timeout{120000}, drain_timeout{30000};
   std::chrono::milliseconds keep_alive_interval{10000};  // of a stream that has nothing to send
-  int workers = 4;  // more than run at once: one may be loading a model
+  int workers = 4;  // at work at the same time, beside those that wait for a model to load
   std::function<void(const RequestReport&)> on_request;  // I/O thread
 };
 

@@ -30,6 +30,7 @@
 #include "server/http_head.h"
 #include "server/router.h"
 #include "server/server.h"
+#include "server/workers.h"
 
 namespace godwit::server {
 namespace {
@@ -138,14 +139,14 @@ class Session;
 // What the sessions share; the I/O thread's, but for `workers`.
 struct Core {
   Core(const ServerOptions& o, std::vector<Route> routes)
-      : options(o), access(o), router(std::move(routes)), workers(std::max(1, o.workers)) {}
+      : options(o), access(o), router(std::move(routes)), workers(o.workers) {}
 
   const ServerOptions options;
   const Access access;
   const Router router;
   // Bells of engine threads may outlive the server: they keep this alive.
   std::shared_ptr<asio::io_context> io = std::make_shared<asio::io_context>(1);
-  asio::thread_pool workers;
+  Workers workers;
   std::unordered_map<Session*, std::weak_ptr<Session>> sessions;
   size_t bodies_bytes = 0;  // of all requests being read or handled
   bool draining = false, aborted = false;
@@ -411,7 +412,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<bool> handle() {
     std::unique_ptr<HttpReply> made;
     if (request_.method == "POST") {
-      asio::post(core_.workers, [self = shared_from_this(), &made] {
+      core_.workers.post([self = shared_from_this(), &made] {
         auto reply = self->call_handler();
         asio::post(*self->core_.io, [self, &made, reply = std::move(reply)]() mutable {
           made = std::move(reply);

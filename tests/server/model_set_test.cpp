@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "server/metrics.h"
+#include <future>
+
+#include "server/api.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/server_fixture.h"
 
@@ -186,6 +188,47 @@ TEST_F(ModelSetTest, UnloadsWhatIsIdle) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1100));
   models.unload_idle();
   EXPECT_THAT(loaded(models), ElementsAre("b"));
+}
+
+// More requests than there are workers wait for a model that loads; one that is loaded answers.
+TEST_F(ModelSetTest, ALoadKeepsOnlyThoseWaitingThatNeedIt) {
+  std::promise<void> loaded;
+  const std::shared_future<void> go = loaded.get_future().share();
+  ModelLoader loader;
+  loader.open =
+      [go](const engine::EngineOptions& options) -> Result<std::unique_ptr<engine::Engine>> {
+    if (options.model == "slow") go.wait();
+    return std::make_unique<FakeEngine>();
+  };
+  const auto entry = [](const char* name) {
+    engine::EngineOptions options;
+    options.model = name;
+    return ModelSet::Entry{name, options};
+  };
+  ModelSet models({entry("quick"), entry("slow")}, 0, std::chrono::seconds(0), loader);
+  ASSERT_TRUE(models.use("quick"));
+  Metrics metrics;
+  const Api api{models, metrics, MediaSource(), 0};
+  const RunningServer server(ServerOptions{}, own_routes(api));
+  const auto tokenize = [&](Client& client, const std::string& model) {
+    const std::string body = R"({"prompt":"x","model":")" + model + "\"}";
+    return client.send(
+        fmt::format("POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{}",
+                    body.size(), body));
+  };
+  std::vector<std::unique_ptr<Client>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    waiting.push_back(std::make_unique<Client>(server.port()));
+    ASSERT_TRUE(tokenize(*waiting.back(), "slow"));
+  }
+  for (int i = 0; i < 3; ++i) {
+    Client client(server.port());
+    ASSERT_TRUE(tokenize(client, "quick"));
+    EXPECT_EQ(client.read().status, 200) << i;
+  }
+  EXPECT_EQ(waiting.front()->receive(0), "");
+  loaded.set_value();
+  for (const auto& client : waiting) EXPECT_EQ(client->read().status, 200);
 }
 
 }  // namespace
