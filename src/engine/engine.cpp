@@ -131,10 +131,6 @@ Status EngineImpl::load() {
     return model::Model::load(files_, {pool_.get(), &kernels::kernel_table(isa)}, load);
   });
   TRY(tokenizer_, open_tokenizer(files_));
-  if (tokenizer_->vocabulary_size() > config.text.vocab_size) {
-    return bad_input("{}: expected a tokenizer of at most {} ids, found {}", options_.model,
-                     config.text.vocab_size, tokenizer_->vocabulary_size());
-  }
   TRY(conventions_, read_conventions(files_, config, *tokenizer_));
   malloc_trim(0);  // reading a tokenizer leaves tens of megabytes of small pieces
   TRY(model_, weights.get());

@@ -28,14 +28,13 @@ media::ContentHash hash_of(const text::MediaBytes& media, ContentPart::Kind kind
     const cache::Hash128 parts[] = {hash, cache::hash_bytes(*frame)};
     hash = cache::hash_bytes(parts, sizeof parts);
   }
-  if (!media.frames.empty()) {
+  if (kind == ContentPart::Kind::kVideo) {
     const struct {
-      cache::Hash128 frames;
+      cache::Hash128 bytes;
       double rate;
-    } both{hash, media.frames_per_second};
-    hash = cache::hash_bytes(&both, sizeof both);
+    } clip{hash, media.frames_per_second};
+    hash = cache::hash_bytes(&clip, sizeof clip);
   }
-  if (kind == ContentPart::Kind::kVideo) hash = cache::hash_bytes(&hash, sizeof hash);
   return {hash.low, hash.high};
 }
 

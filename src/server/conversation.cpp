@@ -33,14 +33,19 @@ Result<ContentPart> read_media(Fields& fields, std::string_view key, ContentPart
   return media_part(kind, std::move(media));
 }
 
-// {"type": "video", "video": [frame, …], "fps": 2} or with one URL.
-Result<ContentPart> read_video(Fields& fields, const MediaSource& source) {
-  const Json* video = fields.find("video");
-  if (!video || !video->is_array())
-    return read_media(fields, "video", ContentPart::Kind::kVideo, source);
+// {"type": "video_url", "video_url": URL, "fps": 2}; "video" may also be the frames: [URL, …].
+Result<ContentPart> read_video(Fields& fields, std::string_view key, const MediaSource& source) {
   auto clip = std::make_shared<text::MediaBytes>();
-  clip->name = fields.path_of("video");
+  clip->name = fields.path_of(key);
   TRY_STATUS(fields.read("fps", clip->frames_per_second, 0.001, 1000));
+  const Json* video = fields.find(key);
+  if (key != "video" || !video || !video->is_array()) {
+    TRY(ContentPart part, read_media(fields, key, ContentPart::Kind::kVideo, source));
+    clip->bytes = part.media->bytes;
+    clip->name = part.media->name;
+    part.media = std::move(clip);
+    return part;
+  }
   if (video->items().empty()) return fields.wrong("video", "at least one frame");
   for (size_t i = 0; i < video->items().size(); ++i) {
     const Json& frame = video->items()[i];
@@ -184,9 +189,8 @@ Result<ContentPart> read_part(const Fields& holder, const Json& json, const std:
   if (type == "image_url" || type == "input_image")
     return read_media(fields, "image_url", ContentPart::Kind::kImage, source);
   if (type == "image") return read_media(fields, "image", ContentPart::Kind::kImage, source);
-  if (type == "video_url" || type == "input_video")
-    return read_media(fields, "video_url", ContentPart::Kind::kVideo, source);
-  if (type == "video") return read_video(fields, source);
+  if (type == "video_url" || type == "input_video") return read_video(fields, "video_url", source);
+  if (type == "video") return read_video(fields, "video", source);
   if (type == "input_audio" || type == "audio")
     return bad_input("{}: this model does not hear: audio is not supported", path);
   if (type == "file" || type == "input_file")

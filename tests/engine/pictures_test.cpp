@@ -30,6 +30,23 @@ TEST_F(EngineTest, AGifIsAPictureOrAClip) {
   }
 }
 
+// The rate at which a clip is looked at is part of what it is.
+TEST_F(EngineTest, AClipAtAnotherRateIsAnotherClip) {
+  const auto tokens = [&](double rate) {
+    auto request = ask("What happens?", 1);
+    auto part = clip_file("tests/goldens/media/video/h264.mp4");
+    auto media = std::make_shared<text::MediaBytes>(*part.media);
+    media->frames_per_second = rate;
+    part.media = media;
+    put_first(request, part);
+    return answer(*engine_, request).done.usage.prompt_tokens;
+  };
+  const int few = tokens(2), more = tokens(8);
+  EXPECT_GT(few, 20);
+  EXPECT_GT(more, few);
+  EXPECT_EQ(tokens(2), few);
+}
+
 // Beyond the limit no more are decoded, but texts pass, and each gets its turn.
 TEST(Pictures, DecodedOnesThatWaitAreBounded) {
   auto options = nano_options();

@@ -206,7 +206,9 @@ TEST_F(OpenAi, ConversationsOfEveryShape) {
       "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
     {"role": "tool", "tool_call_id": "c1", "content": "42"},
     {"role": "user", "content": [{"type": "video", "video":
-      ["data:image/png;base64,aaaa", "data:image/png;base64,bbbb"], "fps": 4}]}])");
+      ["data:image/png;base64,aaaa", "data:image/png;base64,bbbb"], "fps": 4},
+      {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,aaaa"}, "fps": 0.5},
+      {"type": "video", "video": "data:video/mp4;base64,aaaa"}]}])");
   ASSERT_EQ(chat({{"messages", messages}}).status, 200);
   const auto request = last();
   ASSERT_EQ(request.messages.size(), 5u);
@@ -220,6 +222,9 @@ TEST_F(OpenAi, ConversationsOfEveryShape) {
   EXPECT_EQ(request.messages[3].tool_call_id, "c1");
   EXPECT_EQ(request.messages[4].content[0].media->frames.size(), 2u);
   EXPECT_EQ(request.messages[4].content[0].media->frames_per_second, 4);
+  EXPECT_EQ(request.messages[4].content[1].media->frames_per_second, 0.5);
+  EXPECT_EQ(request.messages[4].content[1].media->bytes->size(), 3u);
+  EXPECT_EQ(request.messages[4].content[2].media->frames_per_second, 0) << "not said";
 }
 
 TEST_F(OpenAi, SamplingAndThinking) {
