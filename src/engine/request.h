@@ -64,7 +64,6 @@ struct GenerationRequest {
   int logprobs = -1;         // ≥ 0: log-probability of each token and of this many alternatives
   bool parse_output = true;  // reasoning, content and tool calls apart; false: all is content
   int max_tool_calls = -1;   // the answer ends after so many; −1: with as many as it makes
-  std::string cache_key;     // free text for logs
 };
 
 enum class FinishReason { kStop, kStopString, kLength, kToolCalls, kCancelled, kError };

@@ -63,6 +63,7 @@ constexpr UnusedField kUnusedFields[] = {
     {"num_thread", Json::Kind::kNumber},
     {"numa", Json::Kind::kBool},
     {"parallel_tool_calls", Json::Kind::kBool},
+    {"prompt_cache_key", Json::Kind::kString},
     {"prompt_cache_retention", Json::Kind::kString},
     {"repeat_last_n", Json::Kind::kNumber},
     {"safety_identifier", Json::Kind::kString},

@@ -76,6 +76,8 @@ constexpr EngineNumber kNumbers[] = {
      kGauge},
     {GODWIT_STAT(cache_disk_bytes), "godwit_cache_disk_bytes",
      "Bytes of the folder that keeps conversations, which models share", kGauge},
+    {GODWIT_STAT(decoded_bytes), "godwit_decoded_picture_bytes",
+     "Bytes of decoded pictures and clips that wait to be encoded", kGauge},
     {GODWIT_STAT(pictures_encoded), "godwit_pictures_encoded_total",
      "Pictures and clips through the vision tower", kCounter},
     {GODWIT_STAT(pictures_reused), "godwit_pictures_reused_total",

@@ -67,7 +67,6 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
   TRY_STATUS(read_stream_options(fields, call));
   TRY_STATUS(read_logprobs(fields, call));
   TRY_STATUS(fields.read("n", call.choices, 1, kMaxChoices));
-  TRY_STATUS(fields.read("prompt_cache_key", request.cache_key));
   TRY_STATUS(fields.read("add_generation_prompt", request.template_options.add_generation_prompt));
   bool goes_on = false;
   TRY_STATUS(fields.read("continue_final_message", goes_on));
@@ -77,7 +76,7 @@ Result<ChatCall> read_chat(const Api& api, std::string_view body) {
   }
   TRY_STATUS(refuse_constraints(fields));
   TRY_STATUS(fields.ignore({"user", "metadata", "store", "service_tier", "safety_identifier",
-                            "add_special_tokens", "prompt_cache_retention"}));
+                            "add_special_tokens", "prompt_cache_key", "prompt_cache_retention"}));
   fields.note_unknown("/v1/chat/completions");
   return call;
 }

@@ -328,10 +328,9 @@ Result<ResponsesCall> read_responses_call(const Api& api, ResponseStore& store,
   TRY_STATUS(fields.read("max_output_tokens", call.request.max_tokens, 1, 1 << 24));
   TRY_STATUS(fields.read("stream", call.stream));
   TRY_STATUS(fields.read("store", call.store));
-  TRY_STATUS(fields.read("prompt_cache_key", call.request.cache_key));
   TRY_STATUS(fields.ignore({"user", "metadata", "service_tier", "truncation", "safety_identifier",
                             "max_tool_calls", "stream_options", "client_metadata",
-                            "prompt_cache_retention"}));
+                            "prompt_cache_key", "prompt_cache_retention"}));
   fields.note_unknown(kRoute);
   call.echo = echo_of(json);
   return call;

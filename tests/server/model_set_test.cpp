@@ -155,7 +155,7 @@ TEST_F(ModelSetTest, WhatWasCountedOutlivesTheEngine) {
        s.generated_tokens, s.pages_total, s.pages_used, s.snapshots, s.snapshot_bytes,
        s.cache_disk_bytes, s.cache_bytes, s.cache_bytes_used, s.reuse_whole, s.reuse_unknown,
        s.reuse_diverged, s.reuse_no_snapshot, s.undone_positions, s.pictures_encoded,
-       s.pictures_reused, s.prefill_seconds, s.decode_seconds);
+       s.pictures_reused, s.decoded_bytes, s.prefill_seconds, s.decode_seconds);
   s.drafted.fill(1);
   s.drafts_accepted.fill(1);
   ModelSet models = set(0, std::chrono::seconds(100));
