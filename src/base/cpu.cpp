@@ -117,6 +117,15 @@ bool cpu_has(Isa isa) {
 #endif
 }
 
+bool streams_to_second_level() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
 Isa best_isa() {
   for (auto isa = kIsas.rbegin(); isa != kIsas.rend(); ++isa)
     if (cpu_has(isa->first)) return isa->first;

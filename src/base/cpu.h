@@ -17,6 +17,9 @@ std::string_view isa_name(
 Result<Isa> parse_isa(std::string_view name);  // the names above; the error lists them
 bool cpu_has(Isa isa);                         // this machine can run it
 Isa best_isa();                                // the widest that this machine can run
+// A stream from memory is prefetched into the second-level cache rather than the first. On Intel's
+// processors: the first level has 16 lines on their way at most, too few for memory that is far.
+bool streams_to_second_level();
 // GODWIT_ISA if set (an error if unknown or not supported here), else best_isa().
 Result<Isa> isa_from_environment();
 

@@ -155,6 +155,8 @@ struct Activations {
 };
 
 void run_task(const Plan& plan, const Activations& a, int64_t task) {
+  static const Prefetch from_memory =
+      streams_to_second_level() ? Prefetch::kSecondLevel : Prefetch::kFirstLevel;
   alignas(64) float sums[kMaxGroupRows * kPairRows];
   const int64_t first_tile = task * plan.tiles_per_task;
   const int64_t end_tile = std::min(first_tile + plan.tiles_per_task, plan.tile_count);
@@ -179,7 +181,7 @@ void run_task(const Plan& plan, const Activations& a, int64_t task) {
                             a.groups.rows(g),
                             x,
                             a.x.stride,
-                            g == 0,
+                            g == 0 ? from_memory : Prefetch::kNone,
                             sums,
                             count * kTileRows};
         const Product& product = *plan.product;

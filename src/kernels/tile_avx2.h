@@ -175,8 +175,10 @@ struct V {
   static TILE_FN Floats fnma(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
   static TILE_FN Floats load_sums(const float* p) { return _mm256_loadu_ps(p); }
   static TILE_FN void store(float* p, Floats a) { _mm256_storeu_ps(p, a); }
+  template <Prefetch kTo>
   static TILE_FN void prefetch(const uint8_t* p) {
-    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+    constexpr auto kHint = kTo == Prefetch::kFirstLevel ? _MM_HINT_T0 : _MM_HINT_T1;
+    _mm_prefetch(reinterpret_cast<const char*>(p), kHint);
   }
 };
 

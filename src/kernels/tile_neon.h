@@ -127,7 +127,10 @@ struct V {
   static TILE_FN Floats fnma(Floats a, Floats b, Floats c) { return vfmsq_f32(c, a, b); }
   static TILE_FN Floats load_sums(const float* p) { return vld1q_f32(p); }
   static TILE_FN void store(float* p, Floats a) { vst1q_f32(p, a); }
-  static TILE_FN void prefetch(const uint8_t* p) { __builtin_prefetch(p); }
+  template <Prefetch kTo>
+  static TILE_FN void prefetch(const uint8_t* p) {
+    __builtin_prefetch(p, 0, kTo == Prefetch::kFirstLevel ? 3 : 2);
+  }
 };
 
 }  // namespace

@@ -69,6 +69,9 @@ static inline ActivationScale activation_scale(float largest) {
   return {largest / 127.0f, 127.0f / largest};
 }
 
+// Where tiles are fetched to, ahead of their turn; none: they are in a near cache.
+enum class Prefetch : uint8_t { kNone, kFirstLevel, kSecondLevel };
+
 // One call of a kernel: sums(r, 16 t + i) = Σ_k weight(tile t, row i, k) · x(r, k), each summed
 // over k in rising order.
 struct TileProduct {
@@ -79,7 +82,7 @@ struct TileProduct {
   int rows;             // 1 … kMaxGroupRows
   const void* x;        // block formats: activation blocks as above; plain types: f32 rows
   int64_t x_stride;     // plain types: values between rows
-  bool from_memory;     // the tiles are not in a near cache: prefetch
+  Prefetch prefetch;    // of the tiles, by the first rows that are multiplied
   float* sums;          // [rows, 16 · tile_count]
   int64_t sums_stride;  // values between rows
 };

@@ -25,7 +25,7 @@ constexpr size_t kPrefetchBytes = 8192;
 
 // The kBytes that come kPrefetchBytes / T after `at` in each of T tiles. Past the end of these
 // tiles come the next ones, T tiles on.
-template <int T, size_t kBytes>
+template <Prefetch kTo, int T, size_t kBytes>
 TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[T], size_t at) {
   const size_t ahead = at + kPrefetchBytes / T;
   const size_t place = ahead < p.tile_bytes ? ahead : ahead + (T - 1) * p.tile_bytes;
@@ -35,8 +35,15 @@ TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[
         : "+r"(first));  // one address with constant offsets: GCC would compute each line's, and
                          // run out of registers
 #pragma GCC unroll 8
-    for (size_t line = 0; line < kBytes; line += 64) V::prefetch(first + line);
+    for (size_t line = 0; line < kBytes; line += 64) V::template prefetch<kTo>(first + line);
   }
+}
+template <int T, size_t kBytes>
+TILE_FN void prefetch_tiles(const TileProduct& p, const uint8_t* const (&tiles)[T], size_t at) {
+  if (p.prefetch == Prefetch::kFirstLevel)
+    prefetch_tiles<Prefetch::kFirstLevel, T, kBytes>(p, tiles, at);
+  else
+    prefetch_tiles<Prefetch::kSecondLevel, T, kBytes>(p, tiles, at);
 }
 
 // ---- layouts (tile_types.h). `codes` and `header` stand at the vector's part; j is the block's
@@ -299,8 +306,8 @@ __attribute__((noinline)) void block_tiles(const TileProduct& p, int tile, int r
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) totals[r][n] = V::zero_f32();
   const int64_t blocks = p.columns / kBlockColumns;
-  const bool from_memory = p.from_memory && row == 0;  // later rows find them near
-  size_t at = 0;                                       // in each tile
+  const bool from_memory = p.prefetch != Prefetch::kNone && row == 0;  // later rows find them near
+  size_t at = 0;                                                       // in each tile
   for (int64_t block = 0; block < blocks;) {
     const uint8_t* headers[N];
     for (int n = 0; n < N; ++n) headers[n] = bases[n / kP] + at;
@@ -384,7 +391,8 @@ __attribute__((noinline)) void plain_tiles(const TileProduct& p, int tile, int r
     int64_t k = first;
     for (; k + 2 <= end; k += 2) {
       const size_t at = k * F::kColumnBytes;
-      if (p.from_memory && row == 0) prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
+      if (p.prefetch != Prefetch::kNone && row == 0)
+        prefetch_tiles<T, 2 * F::kColumnBytes>(p, bases, at);
       add_column<F, false>(bases, at, x, k, even);
       add_column<F, true>(bases, at, x, k, odd);
     }
@@ -426,7 +434,7 @@ struct Plains {
 template <class Kind, class F, int R, int X>
 void rows_at_once(const TileProduct& p, int row) {
   constexpr int T = Kind::tiles(R);
-  if (p.from_memory && row == 0) {
+  if (p.prefetch != Prefetch::kNone && row == 0) {
     for (int t = 0; t < p.tile_count; ++t) Kind::template run<F, 1, R, X>(p, t, row);
   } else {
     for (int t = 0; t < p.tile_count; t += T) Kind::template run<F, T, R, X>(p, t, row);
