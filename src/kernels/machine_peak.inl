@@ -8,12 +8,11 @@
 
 constexpr int kSums = 12;
 
-// The sums are single variables whose address nobody takes: as an array they would lie on the
-// stack, and the loop would measure its stores. Each STEP(s) is one product of two vectors.
-#define TWELVE_STEPS                                                                         \
-  STEP(s0)                                                                                   \
-  STEP(s1) STEP(s2) STEP(s3) STEP(s4) STEP(s5) STEP(s6) STEP(s7) STEP(s8) STEP(s9) STEP(s10) \
-      STEP(s11)
+// The sums are single variables whose address nobody takes: as an array they would lie on the stack,
+// and the loop would measure its stores. Each STEP(s) is one product of two vectors.
+#define TWELVE_STEPS                                                          \
+  STEP(s0) STEP(s1) STEP(s2) STEP(s3) STEP(s4) STEP(s5) STEP(s6) STEP(s7) STEP(s8) STEP(s9) \
+  STEP(s10) STEP(s11)
 
 int64_t multiply_int8(int64_t rounds, int32_t* total) {
   Ints a, b, zero;
@@ -23,9 +22,9 @@ int64_t multiply_int8(int64_t rounds, int32_t* total) {
   Ints s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero;
   Ints s6 = zero, s7 = zero, s8 = zero, s9 = zero, s10 = zero, s11 = zero;
   Ints x = a, y = b;
-#define STEP(s)                 \
-  if (kVaryingOperand) KEEP(x); \
-  s = int8_step(s, x, y);       \
+#define STEP(s)                  \
+  if (kVaryingOperand) KEEP(x);  \
+  s = int8_step(s, x, y);        \
   KEEP(s);
   for (int64_t i = 0; i < rounds; ++i) {
     TWELVE_STEPS
@@ -50,8 +49,8 @@ int64_t multiply_f32(int64_t rounds, float* total) {
   Floats s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero;
   Floats s6 = zero, s7 = zero, s8 = zero, s9 = zero, s10 = zero, s11 = zero;
   const Floats x = a;
-#define STEP(s)            \
-  s = float_step(s, x, x); \
+#define STEP(s)               \
+  s = float_step(s, x, x);    \
   KEEP(s);
   for (int64_t i = 0; i < rounds; ++i) {
     TWELVE_STEPS
