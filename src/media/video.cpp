@@ -74,7 +74,7 @@ struct VideoFacts {
 // file:
 //   packet|pts=512|dts=0|duration=512|flags=K_
 //   stream|width=128|height=96|avg_frame_rate=25/1|time_base=1/12800|duration=N/A|nb_read_frames=30|side_data|rotation=-90
-//   format|duration=1.200000
+//   format|nb_streams=1|duration=1.200000
 class ProbeReader {
  public:
   Status add(std::string_view piece) {
@@ -103,7 +103,9 @@ class ProbeReader {
     facts.fps = seconds > 0 ? packets_ / seconds : stream_.average_rate;
     if (!std::isfinite(facts.fps) || facts.fps < 0) facts.fps = 0;
     if (seconds > 0) facts.end = static_cast<double>(end_) * stream_.time_base;
-    facts.stated_end = stream_.duration > 0 ? stream_.duration : file_duration_;
+    // That of the whole file may be its sound's.
+    const double of_file = streams_in_file_ == 1 ? file_duration_ : 0;
+    facts.stated_end = stream_.duration > 0 ? stream_.duration : of_file;
     return facts;
   }
 
@@ -140,6 +142,7 @@ class ProbeReader {
     if (line.substr(0, 7) == "packet|") return take_packet(line);
     if (line.substr(0, 7) == "format|") {
       each_field(line, [&](std::string_view key, std::string_view value) {
+        if (key == "nb_streams") streams_in_file_ = number<int>(value).value_or(0);
         if (key == "duration") file_duration_ = number<double>(value).value_or(0);
       });
     }
@@ -183,6 +186,7 @@ class ProbeReader {
     double time_base = 0, average_rate = 0, duration = 0, rotation = 0;
   } stream_;
   double file_duration_ = 0;
+  int streams_in_file_ = 0;
   int packets_ = 0, counted_ = 0;
   int64_t begin_ = std::numeric_limits<int64_t>::max(), end_ = std::numeric_limits<int64_t>::min();
 };
@@ -243,7 +247,8 @@ Result<VideoFacts> probe(const Job& job, Counting counting) {
   const VideoLimits& limits = job.limits;
   ProbeReader reader;
   const std::string entries = fmt::format(
-      "format=duration:stream=width,height,avg_frame_rate,time_base,duration{}:stream_side_data="
+      "format=duration,nb_streams:stream=width,height,avg_frame_rate,time_base,duration{}:stream_"
+      "side_data="
       "rotation:packet=pts,dts,duration,flags",
       counting == Counting::kFrames ? ",nb_read_frames" : "");
   std::vector<std::string> command = command_of(

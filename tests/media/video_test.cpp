@@ -3,7 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+
+#include "base/mapped_file.h"
 #include "tests/media/media_goldens.h"
+#include "tests/temporary_folder.h"
 
 namespace godwit::media {
 namespace {
@@ -97,6 +101,15 @@ TEST(Video, DamageIsTold) {
   EXPECT_THAT(said(webm.substr(0, webm.size() * 6 / 10)),
               testing::ContainsRegex("clip: expected 1.0 seconds of pictures, found 0\\.[0-9]: is "
                                      "the file cut short"));
+  // Sound that goes on longer than the pictures.
+  const TemporaryFolder folder;
+  const std::string path = folder.string() + "/sound.mkv";
+  const std::string command =
+      "ffmpeg -v error -f lavfi -i testsrc=d=1:s=64x64:r=10 -f lavfi -i "
+      "sine=d=3 -c:v mjpeg -c:a pcm_s16le " +
+      path;
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(said(read_file(path).value()), "");
   std::string avi = data("mjpeg.avi");
   avi.replace(avi.rfind("\xff\xd8") + 200, 100, std::string(100, '\xff'));
   EXPECT_THAT(said(avi), HasSubstr("clip: the video is damaged: "));
