@@ -84,6 +84,7 @@ class Chat {
         return exit_code();
       }
       if (output_is_lost()) return kWorkFailed;
+      if (was_stopped_ && !stdin_is_terminal()) return kInterrupted;  // the rest of a script, too
     }
     if (!style.reset.empty()) write_out("\n");
     return exit_code();
@@ -230,7 +231,8 @@ class Chat {
       return;
     }
     last_ = shown->done;
-    if (shown->done.finish == engine::FinishReason::kCancelled) say("stopped");
+    was_stopped_ = shown->done.finish == engine::FinishReason::kCancelled;
+    if (was_stopped_) say("stopped");
     if (const std::string note = cut_note(engine_, shown->done); !note.empty())
       say(note + (note.ends_with("full") ? " (/undo or /clear makes room)" : ""));
     if (!shown->message.content.empty() || !shown->message.tool_calls.empty() ||
@@ -247,7 +249,8 @@ class Chat {
   std::vector<text::ContentPart> attached_;
   text::ChatMessage taken_back_;
   std::optional<engine::Event> last_;
-  int first_fault_ = kDone;  // its exit code
+  int first_fault_ = kDone;   // its exit code
+  bool was_stopped_ = false;  // the last answer, by Ctrl-C
 };
 
 Result<int> chat(const ChatOptions& options) {
