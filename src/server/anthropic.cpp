@@ -102,6 +102,7 @@ Result<ContentPart> read_document(Fields& block) {
 Result<ContentPart> read_search_result(Fields& block) {
   TRY(const std::string title, block.require_string("title"));
   TRY(const std::string source, block.require_string("source"));
+  if (!block.find("content")) return block.wrong("content", "array of text blocks");
   std::string text = fmt::format("{}\nSource: {}\n\n", title, source);
   TRY(auto content, block.find_objects("content"));
   for (Fields& piece : content) {

@@ -95,6 +95,11 @@ Result<text::ToolCall> read_call(Fields& fields) {
     return function.wrong("arguments", "string with a JSON object");
   const bool empty = !arguments || (arguments->is_string() && arguments->as_string().empty());
   call.arguments = empty ? Json::object() : *arguments;
+  if (call.arguments.is_string()) {
+    std::string text = call.arguments.as_string();
+    replace_halves(text);
+    call.arguments = Json::string(std::move(text));
+  }
   return call;
 }
 

@@ -105,22 +105,6 @@ int escaped_unit(std::string_view text, size_t at) {
   return read.ptr == end && text[at + 2] != '-' ? unit : -1;
 }
 
-// Halves of a character as escapes, "\\ud83d" with no other half beside it, become U+FFFD: clients
-// cut a text in the middle of an emoji.
-void replace_halves(std::string& body) {
-  for (size_t at = body.find('\\'); at != std::string::npos; at = body.find('\\', at)) {
-    const int unit = escaped_unit(body, at);
-    const bool first = unit >= 0xD800 && unit < 0xDC00, second = unit >= 0xDC00 && unit < 0xE000;
-    const int next = first ? escaped_unit(body, at + 6) : -1;
-    if (next >= 0xDC00 && next < 0xE000) {
-      at += 12;
-      continue;
-    }
-    if (first || second) body.replace(at + 2, 4, "fffd");
-    at += unit < 0 ? 2 : 6;
-  }
-}
-
 // "messages[3].name" → "messages[].name"
 std::string without_indexes(std::string_view path) {
   std::string text;
@@ -134,6 +118,20 @@ std::string without_indexes(std::string_view path) {
 }
 
 }  // namespace
+
+void replace_halves(std::string& body) {
+  for (size_t at = body.find('\\'); at != std::string::npos; at = body.find('\\', at)) {
+    const int unit = escaped_unit(body, at);
+    const bool first = unit >= 0xD800 && unit < 0xDC00, second = unit >= 0xDC00 && unit < 0xE000;
+    const int next = first ? escaped_unit(body, at + 6) : -1;
+    if (next >= 0xDC00 && next < 0xE000) {
+      at += 12;
+      continue;
+    }
+    if (first || second) body.replace(at + 2, 4, "fffd");
+    at += unit < 0 ? 2 : 6;
+  }
+}
 
 std::string_view kind_name(const Json& json) { return name_of(json.kind()); }
 

@@ -33,6 +33,9 @@ std::string_view kind_name(const Json& json);
 // at most 64 deep, at most two million values (a value takes about a hundred bytes, so a body of
 // commas would otherwise grow fiftyfold), an object.
 Result<Json> parse_body(std::string_view body);
+// Halves of a character as escapes, "\ud83d" with no other half beside it, become U+FFFD: clients
+// cut a text in the middle of an emoji. (parse_body() does so; for JSON within a string.)
+void replace_halves(std::string& json);
 
 // An object that is being read. Absent and null are the same. Keys that nobody asked for, of it and
 // of the objects that were opened in it, are told in the log (note_unknown), never refused.

@@ -1,8 +1,10 @@
 #include "server/media_source.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "base/mapped_file.h"
@@ -58,6 +60,12 @@ bool is_inside(const fs::path& path, const fs::path& root) {
 }  // namespace
 
 Result<std::string> decode_base64(std::string_view text) {
+  std::string unwrapped;
+  if (text.find_first_of("\r\n") != std::string_view::npos) {  // as MIME encoders wrap it
+    std::remove_copy_if(text.begin(), text.end(), std::back_inserter(unwrapped),
+                        [](char c) { return c == '\r' || c == '\n'; });
+    text = unwrapped;
+  }
   size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   const size_t digits = text.size() - padding;

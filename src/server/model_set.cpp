@@ -141,6 +141,10 @@ tl::expected<ModelUse, ModelFault> ModelSet::use(std::string_view name) {
   const int queue = entry.options.queue_limit;
   if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
   const Workers::Wait not_at_work;
+  if (not_at_work.is_refused()) {
+    return tl::unexpected(
+        ModelFault{503, "too many requests wait for a model to load: try again later", {}});
+  }
   const std::lock_guard one_load(loading_);
   if (auto engine = loaded()) return ModelUse{entry.name, std::move(engine), queue};
   if (auto full = make_room(index)) return tl::unexpected(std::move(*full));
@@ -228,10 +232,10 @@ std::vector<ModelSet::State> ModelSet::states() const {
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Slot& slot = slots_[i];
     states.push_back(
-        {entries_[i].name, entries_[i].options.model, slot.engine, idle_limit(slot), slot.info,
-         go_on(slot.past, slot.engine ? slot.engine->stats() : engine::EngineStats())});
+        {entries_[i].name, entries_[i].options.model, slot.engine != nullptr, idle_limit(slot),
+         slot.info, go_on(slot.past, slot.engine ? slot.engine->stats() : engine::EngineStats())});
     std::optional<std::chrono::seconds>& expires = states.back().expires;
-    if (expires && slot.engine.use_count() == 2) {  // here and in `states`: nobody uses it
+    if (expires && slot.engine.use_count() == 1) {  // nobody uses it
       const auto idle =
           std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - slot.last_used);
       expires = std::max(*expires - idle, std::chrono::seconds(0));

@@ -47,7 +47,7 @@ class ModelSet {
   };
   struct State {
     std::string name, path;
-    std::shared_ptr<engine::Engine> engine;       // null: not loaded
+    bool is_loaded;  // (no share in the engine: who looks does not keep it)
     std::optional<std::chrono::seconds> expires;  // unloaded in so much time, unless asked again
     std::optional<engine::ModelInfo> info;        // as it is or was loaded; none: never
     engine::EngineStats stats;                    // counted over all its loads

@@ -105,7 +105,7 @@ std::string rfc3339_in(std::chrono::seconds time) {
 HttpReply running(const Api& api) {
   Json::Array list;
   for (const auto& state : api.models.states()) {
-    if (!state.engine) continue;
+    if (!state.is_loaded) continue;
     Json json = model_json(state);
     const engine::ModelInfo& info = *state.info;
     json.members().erase(json.members().begin() + 2);  // modified_at

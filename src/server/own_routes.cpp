@@ -92,8 +92,7 @@ Json engine_json(const engine::ModelInfo& info, const engine::EngineStats& stats
 HttpReply info(const Api& api) {
   Json::Array models;
   for (const auto& state : api.models.states()) {
-    Json json =
-        Json::object({{"id", value(state.name)}, {"loaded", value(state.engine != nullptr)}});
+    Json json = Json::object({{"id", value(state.name)}, {"loaded", value(state.is_loaded)}});
     if (state.info) json.set("engine", engine_json(*state.info, state.stats));
     models.push_back(std::move(json));
   }

@@ -1,12 +1,13 @@
 #include "server/workers.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 namespace godwit::server {
 namespace {
 
-constexpr size_t kMostWaiting = 64;  // beyond, they count as working
+constexpr size_t kMostWaiting = 64;
 
 thread_local Workers* here = nullptr;  // of a worker thread
 
@@ -56,7 +57,12 @@ bool Workers::begin_wait() {
   {
     const std::lock_guard lock(mutex_);
     if (waiting_ == kMostWaiting) return false;
-    if (!done_ && threads_.size() <= at_once_ + waiting_) threads_.emplace_back([this] { run(); });
+    if (!done_ && threads_.size() <= at_once_ + waiting_) {
+      try {
+        threads_.emplace_back([this] { run(); });
+      } catch (const std::system_error&) {  // no more threads here: the others have to do
+      }
+    }
     ++waiting_;
     --working_;
   }
@@ -72,7 +78,11 @@ void Workers::end_wait() {
 }
 
 Workers::Wait::Wait() {
-  if (here && here->begin_wait()) workers_ = here;
+  if (!here) return;
+  if (here->begin_wait())
+    workers_ = here;
+  else
+    is_refused_ = true;
 }
 
 Workers::Wait::~Wait() {

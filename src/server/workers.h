@@ -22,16 +22,19 @@ class Workers {
   void post(std::function<void()> task);  // must not throw
   void join();                            // when all that was posted is done
 
-  // While it lives the calling thread counts as waiting. Nothing if it is no worker.
+  // While it lives the calling thread counts as waiting. Nothing if it is no worker, or if too many
+  // wait: then is_refused().
   class Wait {
    public:
     Wait();
     ~Wait();
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
+    bool is_refused() const { return is_refused_; }
 
    private:
     Workers* workers_ = nullptr;
+    bool is_refused_ = false;
   };
 
  private:

@@ -50,10 +50,7 @@ class NanoServer : public testing::Test {
             {"max_tokens", 60}};
   }
   // All zero until the first request has loaded the model.
-  engine::EngineStats stats() {
-    const auto state = models().states().front();
-    return state.engine ? state.engine->stats() : engine::EngineStats{};
-  }
+  engine::EngineStats stats() { return models().states().front().stats; }
 
   Metrics metrics_;
   const Api api_;

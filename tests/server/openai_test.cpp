@@ -203,7 +203,7 @@ TEST_F(OpenAi, ConversationsOfEveryShape) {
     {"role": "user", "content": [{"type": "text", "text": "See"}, {"type": "image_url",
       "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}]},
     {"role": "assistant", "content": null, "reasoning": "r", "tool_calls": [{"id": "c1",
-      "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
+      "type": "function", "function": {"name": "f", "arguments": "{\"a\": \"\\ud83d\"}"}}]},
     {"role": "tool", "tool_call_id": "c1", "content": "42"},
     {"role": "user", "content": [{"type": "video", "video":
       ["data:image/png;base64,aaaa", "data:image/png;base64,bbbb"], "fps": 4},
@@ -219,6 +219,7 @@ TEST_F(OpenAi, ConversationsOfEveryShape) {
   EXPECT_TRUE(request.messages[2].content_is_null);
   EXPECT_EQ(request.messages[2].reasoning_content, "r");
   EXPECT_EQ(request.messages[2].tool_calls[0].name, "f");
+  EXPECT_EQ(request.messages[2].tool_calls[0].arguments.as_string(), R"({"a": "\ufffd"})");
   EXPECT_EQ(request.messages[3].tool_call_id, "c1");
   EXPECT_EQ(request.messages[4].content[0].media->frames.size(), 2u);
   EXPECT_EQ(request.messages[4].content[0].media->frames_per_second, 4);
