@@ -31,7 +31,8 @@ TEST_F(EngineTest, AGifIsAPictureOrAClip) {
 }
 
 // The rate at which a clip is looked at is part of what it is.
-TEST_F(EngineTest, AClipAtAnotherRateIsAnotherClip) {
+TEST(Pictures, AClipAtAnotherRateIsAnotherClip) {
+  const auto engine = open_engine(nano_options());
   const auto tokens = [&](double rate) {
     auto request = ask("What happens?", 1);
     auto part = clip_file("tests/goldens/media/video/h264.mp4");
@@ -39,7 +40,7 @@ TEST_F(EngineTest, AClipAtAnotherRateIsAnotherClip) {
     media->frames_per_second = rate;
     part.media = media;
     put_first(request, part);
-    return answer(*engine_, request).done.usage.prompt_tokens;
+    return answer(*engine, request).done.usage.prompt_tokens;
   };
   const int few = tokens(2), more = tokens(8);
   EXPECT_GT(few, 20);
