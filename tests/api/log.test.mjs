@@ -9,8 +9,8 @@ test('a field that nobody knows is told in the log, and not by default', async (
     const messages = [{ role: 'user', content: 'x' }];
     assert.equal((await post(`${url}/v1/chat/completions`, { messages, max_tokens: 1, frobnicate: 1 })).status, 200);
   }
-  assert.match(logOf(loud), /\/v1\/chat\/completions: unknown field 'frobnicate' is ignored/);
-  assert.doesNotMatch(logOf(quiet), /frobnicate/);
+  assert.match(await logOf(loud), /\/v1\/chat\/completions: unknown field 'frobnicate' is ignored/);
+  assert.doesNotMatch(await logOf(quiet), /frobnicate/);
 });
 
 test('unknown fields in messages, parts, tools and options are told, each once', async () => {
@@ -27,10 +27,10 @@ test('unknown fields in messages, parts, tools and options are told, each once',
     options: { num_predict: 1, num_ctx: 64, zoo_option: 1 } };
   const bodies = { '/v1/chat/completions': chat, '/v1/messages': anthropic, '/v1/responses': responses, '/api/chat': ollama };
   for (const [route, body] of Object.entries(bodies)) {
-    const before = logOf(url).length;
+    const before = (await logOf(url)).length;
     const reply = await post(url + route, body);
     assert.equal(reply.status, 200, reply.text);
-    bodies[route] = [...logOf(url).slice(before).matchAll(/info: (\S+): unknown field '(.*)' is ignored/g)].map(
+    bodies[route] = [...(await logOf(url)).slice(before).matchAll(/info: (\S+): unknown field '(.*)' is ignored/g)].map(
       ([, from, field]) => (assert.equal(from, route), field));
   }
   assert.deepEqual(bodies, {
@@ -47,7 +47,7 @@ test('what the agents send is known', async () => {
     const { path, headers, body } = fixture(name);
     assert.equal((await post(url + path, { ...body, stream: false, max_tokens: body.max_tokens && 1 }, headers)).status, 200);
   }
-  assert.deepEqual(logOf(url).match(/unknown field .*/g), null);
+  assert.deepEqual((await logOf(url)).match(/unknown field .*/g), null);
 });
 
 test('a tool that is no function is left out with a warning, once, by default', async () => {
@@ -57,7 +57,7 @@ test('a tool that is no function is left out with a warning, once, by default', 
     assert.equal((await post(`${url}/v1/responses`, { input: 'x', max_output_tokens: 1, tools: [custom, { type: 'web_search' }] })).status, 200);
   const search = { type: 'web_search_20250305', name: 'web_search', max_uses: 1 };
   assert.equal((await post(`${url}/v1/messages`, { messages: [{ role: 'user', content: 'x' }], max_tokens: 1, tools: [search] })).status, 200);
-  assert.deepEqual(logOf(url).match(/a tool.*is left out/g), [
+  assert.deepEqual((await logOf(url)).match(/a tool.*is left out/g), [
     "a tool 'apply_patch' of type 'custom' is left out",
     "a tool of type 'web_search' is left out",
     "a tool 'web_search' of type 'web_search_20250305' is left out",

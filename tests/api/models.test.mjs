@@ -105,7 +105,7 @@ test('two servers on one folder keep what either computed', async () => {
   for (const [i, text] of said.entries()) assert.equal(text, said[i % 6]);
   const third = await startServer('--cache-folder', folder);
   assert.equal(await ask(third, 0), said[0]);
-  for (const url of [...urls, third]) assert.doesNotMatch(logOf(url), /damaged/);
+  for (const url of [...urls, third]) assert.doesNotMatch(await logOf(url), /damaged/);
   const metrics = (await get(`${third}/metrics`)).text;
   assert.ok(Number(/^godwit_cache_disk_bytes{.*} (.*)$/m.exec(metrics)[1]) > 1000);
 });

@@ -36,8 +36,14 @@ async function answers(url) {
 }
 
 const logs = new Map();
-// What the server at an address has said so far.
-export const logOf = (url) => logs.get(url)();
+// What the server at an address has said so far: its lines come through a pipe, after the reply that they are about.
+export async function logOf(url) {
+  for (let before = -1; before !== logs.get(url)().length; ) {
+    before = logs.get(url)().length;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  return logs.get(url)();
+}
 
 // The server's address. It ends after the file's last test, and whatever happens with this process.
 export async function startServer(...flags) {
